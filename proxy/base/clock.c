@@ -1,0 +1,103 @@
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static int64_t read_us(clockid_t id)
+{
+    struct timespec now;
+
+    (void)clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t clock_monotonic_ms(void)
+{
+    return read_us(CLOCK_MONOTONIC) / 1000;
+}
+
+int64_t clock_monotonic_us(void)
+{
+    return read_us(CLOCK_MONOTONIC);
+}
+
+int64_t clock_wall_ms(void)
+{
+    return read_us(CLOCK_REALTIME) / 1000;
+}
+
+void clock_format_utc(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    char wide[80];
+
+    (void)gmtime_r(&seconds, &tm);
+    (void)snprintf(wide, sizeof(wide), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+                   (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+                   tm.tm_min, tm.tm_sec, (int)(wall_ms % 1000));
+    (void)snprintf(text, CLOCK_TEXT_BYTES, "%.*s", CLOCK_TEXT_BYTES - 1, wide);
+}
+
+/* Reads exactly count digits at *at and moves past them. */
+static bool take_digits(const char **at, const char *end, int count, int *value)
+{
+    *value = 0;
+    for (; count > 0; count--, (*at)++) {
+        if (*at == end || **at < '0' || **at > '9')
+            return false;
+        *value = *value * 10 + (**at - '0');
+    }
+    return true;
+}
+
+static bool take_byte(const char **at, const char *end, char wanted)
+{
+    if (*at == end || **at != wanted)
+        return false;
+    (*at)++;
+    return true;
+}
+
+static bool take_fraction(const char **at, const char *end, int *milliseconds)
+{
+    int scale = 100;
+
+    *milliseconds = 0;
+    if (*at == end || **at != '.')
+        return true;
+    (*at)++;
+    if (*at == end || **at < '0' || **at > '9')
+        return false;
+    for (; *at < end && **at >= '0' && **at <= '9'; (*at)++, scale /= 10)
+        *milliseconds += (**at - '0') * scale;
+    return true;
+}
+
+bool clock_parse_utc(const char *text, size_t len, int64_t *wall_ms)
+{
+    const char *at = text, *end = text + len;
+    struct tm tm = {0};
+    struct tm read_back;
+    int milliseconds;
+    time_t seconds;
+
+    if (!take_digits(&at, end, 4, &tm.tm_year) || !take_byte(&at, end, '-') ||
+        !take_digits(&at, end, 2, &tm.tm_mon) || !take_byte(&at, end, '-') ||
+        !take_digits(&at, end, 2, &tm.tm_mday) || !take_byte(&at, end, 'T') ||
+        !take_digits(&at, end, 2, &tm.tm_hour) || !take_byte(&at, end, ':') ||
+        !take_digits(&at, end, 2, &tm.tm_min) || !take_byte(&at, end, ':') ||
+        !take_digits(&at, end, 2, &tm.tm_sec) ||
+        !take_fraction(&at, end, &milliseconds) || !take_byte(&at, end, 'Z') || at != end)
+        return false;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    read_back = tm;
+    seconds = timegm(&read_back);
+    /* timegm() normalises the 31st of June; such a date is a mistake, not July. */
+    if (read_back.tm_mday != tm.tm_mday || read_back.tm_mon != tm.tm_mon ||
+        read_back.tm_hour != tm.tm_hour || read_back.tm_min != tm.tm_min)
+        return false;
+    *wall_ms = (int64_t)seconds * 1000 + milliseconds;
+    return true;
+}
