@@ -1,0 +1,414 @@
+#include "access/client.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+#define OFFSET(field) offsetof(struct client, field)
+
+/* What the reading of one file needs besides the document. */
+struct loading {
+    struct client_set *set;
+    const struct config *config;
+    const struct operation_table *table;
+};
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool parse_digest(const char *text, unsigned char digest[TOKEN_DIGEST_BYTES])
+{
+    if (strlen(text) != (size_t)TOKEN_DIGEST_BYTES * 2)
+        return false;
+    for (size_t i = 0; i < TOKEN_DIGEST_BYTES; i++) {
+        int high = hex_digit(text[2 * i]);
+        int low = hex_digit(text[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return false;
+        digest[i] = (unsigned char)(high << 4 | low);
+    }
+    return true;
+}
+
+static void read_digest(struct document *document, const struct place *place,
+                        json_t *value, void *target)
+{
+    struct client *client = target;
+
+    if (!json_is_string(value) ||
+        !parse_digest(json_string_value(value), client->digest))
+        document_problem(document, place,
+                         "must be the token's SHA-256 in 64 hexadecimal digits (psgate "
+                         "token create writes it)");
+    else
+        client->has_token = true;
+}
+
+static void read_expires(struct document *document, const struct place *place,
+                         json_t *value, void *target)
+{
+    struct client *client = target;
+    const char *text = json_string_value(value);
+
+    if (json_is_null(value))
+        return;
+    if (text == NULL || !clock_parse_utc(text, strlen(text), &client->expires_ms))
+        document_problem(document, place,
+                         "must be a time in UTC (such as \"2027-01-31T00:00:00Z\")");
+    else
+        client->expires = arena_copy(document->arena, span_of(text));
+}
+
+static void read_created(struct document *document, const struct place *place,
+                         json_t *value, void *target)
+{
+    int64_t when;
+    const char *text = json_string_value(value);
+
+    (void)target;
+    if (text == NULL || !clock_parse_utc(text, strlen(text), &when))
+        document_problem(document, place,
+                         "must be a time in UTC (such as \"2026-11-23T12:00:00Z\")");
+}
+
+static void read_allow(struct document *document, const struct place *place,
+                       json_t *value, void *target)
+{
+    struct client *client = target;
+
+    document_read_strings(document, place, value, &client->allow, &client->allow_count);
+}
+
+static void read_deny(struct document *document, const struct place *place, json_t *value,
+                      void *target)
+{
+    struct client *client = target;
+
+    document_read_strings(document, place, value, &client->deny, &client->deny_count);
+}
+
+static void read_teams(struct document *document, const struct place *place,
+                       json_t *value, void *target)
+{
+    struct client *client = target;
+
+    document_read_strings(document, place, value, &client->teams, &client->team_count);
+}
+
+/* Members of later capabilities: their kind is checked, their value is not kept. */
+static void check_rate(struct document *document, const struct place *place,
+                       json_t *value, void *target)
+{
+    (void)target;
+    if (!json_is_string(value) && !json_is_null(value))
+        document_problem(document, place, "must be a string such as \"20/s\"");
+}
+
+static void check_number(struct document *document, const struct place *place,
+                         json_t *value, void *target)
+{
+    (void)target;
+    if (!json_is_null(value) && (!json_is_integer(value) || json_integer_value(value) < 0))
+        document_problem(document, place, "must be a whole number");
+}
+
+static void check_subject(struct document *document, const struct place *place,
+                          json_t *value, void *target)
+{
+    (void)target;
+    if (!json_is_string(value) && !json_is_null(value))
+        document_problem(document, place, "must be a string (a subject or SAN)");
+}
+
+static const struct option client_options[] = {
+    {.key = "name", .kind = OPTION_STRING, .offset = OFFSET(name), .is_required = true},
+    {.key = "token_sha256", .kind = OPTION_CUSTOM, .read = read_digest},
+    {.key = "created", .kind = OPTION_CUSTOM, .read = read_created},
+    {.key = "expires", .kind = OPTION_CUSTOM, .read = read_expires},
+    {.key = "credential", .kind = OPTION_STRING, .offset = OFFSET(credential)},
+    {.key = "allow", .kind = OPTION_CUSTOM, .read = read_allow},
+    {.key = "deny", .kind = OPTION_CUSTOM, .read = read_deny},
+    {.key = "teams", .kind = OPTION_CUSTOM, .read = read_teams},
+    {.key = "rate", .kind = OPTION_CUSTOM, .read = check_rate},
+    {.key = "burst", .kind = OPTION_CUSTOM, .read = check_number},
+    {.key = "tls_subject", .kind = OPTION_CUSTOM, .read = check_subject},
+    {.key = "uid", .kind = OPTION_CUSTOM, .read = check_number},
+    {.key = "admin", .kind = OPTION_BOOL, .offset = OFFSET(is_admin)},
+    {0},
+};
+
+static bool is_glob(const char *pattern)
+{
+    return strchr(pattern, '*') != NULL;
+}
+
+static bool bit_is_set(const uint64_t *bits, size_t bit)
+{
+    return (bits[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+static void set_bit(uint64_t *bits, size_t bit, bool on)
+{
+    if (on)
+        bits[bit / 64] |= (uint64_t)1 << (bit % 64);
+    else
+        bits[bit / 64] &= ~((uint64_t)1 << (bit % 64));
+}
+
+/*
+ * Turns on (allow) or off (deny) what a pattern names; false when it names nothing. A glob
+ * allows no named_only operation, but denies them too.
+ */
+static bool apply_pattern(const struct loading *loading, uint64_t *bits,
+                          const char *pattern, bool allow)
+{
+    struct span glob = span_of(pattern);
+    bool found = false;
+
+    for (size_t i = 0; i < loading->table->count; i++) {
+        const struct operation *operation = &loading->table->operations[i];
+
+        if (!span_matches_glob(span_of(operation->id), glob))
+            continue;
+        found = true;
+        if (!allow || !is_glob(pattern) || !operation->is_named_only)
+            set_bit(bits, i, allow);
+    }
+    if (span_matches_glob(SPAN("other"), glob)) {
+        found = true;
+        set_bit(bits, loading->set->other_bit, allow);
+    }
+    return found;
+}
+
+static void report_pattern(struct document *document, const struct place *place,
+                           const struct loading *loading, const char *pattern)
+{
+    const char **ids = calloc(loading->table->count + 2, sizeof(*ids));
+    const char *nearest = NULL;
+
+    if (ids != NULL) {
+        for (size_t i = 0; i < loading->table->count; i++)
+            ids[i] = loading->table->operations[i].id;
+        ids[loading->table->count] = "other";
+        nearest = nearest_word(pattern, ids);
+    }
+    if (nearest != NULL)
+        document_problem(document, place,
+                         "\"%s\" names no operation (did you mean \"%s\"?)", pattern,
+                         nearest);
+    else
+        document_problem(document, place,
+                         "\"%s\" names no operation (use an id of the operation table, a "
+                         "glob such as \"list*\", or \"other\")",
+                         pattern);
+    free(ids);
+}
+
+static void apply_patterns(struct document *document, const struct place *place,
+                           const struct loading *loading, uint64_t *bits, bool allow,
+                           const char *const *patterns, size_t count)
+{
+    struct place list = {.parent = place, .key = allow ? "allow" : "deny"};
+
+    for (size_t i = 0; i < count; i++) {
+        struct place element = {.parent = &list, .index = i};
+
+        if (!apply_pattern(loading, bits, patterns[i], allow))
+            report_pattern(document, &element, loading, patterns[i]);
+    }
+}
+
+/* Denials come last, so that they win over whatever was allowed. */
+static void resolve_patterns(struct document *document, const struct place *place,
+                             const struct loading *loading, struct client *client)
+{
+    size_t words = loading->set->other_bit / 64 + 1;
+    uint64_t *bits = arena_alloc(document->arena, words * sizeof(*bits));
+
+    if (bits == NULL) {
+        document_problem(document, place, "out of memory");
+        return;
+    }
+    client->allowed = bits;
+    apply_patterns(document, place, loading, bits, true, client->allow,
+                   client->allow_count);
+    apply_patterns(document, place, loading, bits, false, client->deny,
+                   client->deny_count);
+}
+
+static void check_credential(struct document *document, const struct place *place,
+                             const struct loading *loading, const struct client *client)
+{
+    struct place member = {.parent = place, .key = "credential"};
+
+    if (config_find_credential(loading->config, client->credential) == NULL)
+        document_problem(document, &member,
+                         "\"%s\" is not a credential of %s (its \"credentials\" has them)",
+                         client->credential, loading->config->path);
+}
+
+static void index_client(struct document *document, const struct place *place,
+                         struct client_set *set, struct client *client)
+{
+    struct span key = span_make((const char *)client->digest, sizeof(client->digest));
+
+    if (client->has_token && !table_add(set->by_digest, key, client))
+        document_problem(document, place,
+                         "has the token of another client (each needs its own)");
+}
+
+static bool has_inert_member(json_t *object)
+{
+    static const char *const names[] = {"rate", "burst", "tls_subject", "uid"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        json_t *value = json_object_get(object, names[i]);
+
+        if (value != NULL && !json_is_null(value))
+            return true;
+    }
+    return false;
+}
+
+static bool has_any_team(const struct client *client)
+{
+    for (size_t i = 0; i < client->team_count; i++) {
+        if (strcmp(client->teams[i], "*") == 0)
+            return true;
+    }
+    return false;
+}
+
+static const char *const everything[] = {"*"};
+
+static void read_client(struct document *document, const struct place *place,
+                        const struct loading *loading, json_t *value,
+                        struct client *client)
+{
+    *client = (struct client){
+        .expires_ms = INT64_MAX,
+        .credential = "default",
+        .allow = everything,
+        .allow_count = 1,
+        .teams = everything,
+        .team_count = 1,
+    };
+    document_read_object(document, place, value, client_options, client);
+    if (client->name == NULL || client->credential == NULL)
+        return; /* a problem; the set is not going to be used */
+    if (!client->has_token && json_object_get(value, "tls_subject") == NULL &&
+        json_object_get(value, "uid") == NULL)
+        document_problem(document, place,
+                         "has no identity (token_sha256; psgate token create makes one)");
+    client->may_any_team = has_any_team(client);
+    loading->set->has_inert_members |= has_inert_member(value);
+    check_credential(document, place, loading, client);
+    resolve_patterns(document, place, loading, client);
+    index_client(document, place, loading->set, client);
+}
+
+static void read_clients(struct document *document, const struct loading *loading)
+{
+    static const char *const known[] = {"clients", "$schema", NULL};
+    const struct place root = {0};
+    const struct place list = {.parent = &root, .key = "clients"};
+    struct client_set *set = loading->set;
+    json_t *clients = json_object_get(document->root, "clients");
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(document->root, key, value)
+    {
+        const struct place member = {.parent = &root, .key = key};
+
+        if (strcmp(key, known[0]) != 0 && strcmp(key, known[1]) != 0)
+            document_problem(document, &member, "unknown key (known here: \"clients\")");
+    }
+    if (!json_is_array(clients)) {
+        document_problem(document, &root,
+                         "must be an object with an array \"clients\" (psgate token "
+                         "create makes one)");
+        return;
+    }
+    set->clients =
+        arena_alloc(document->arena, (json_array_size(clients) + 1) * sizeof(struct client));
+    for (size_t i = 0; i < json_array_size(clients) && set->clients != NULL; i++) {
+        struct place element = {.parent = &list, .index = i};
+
+        read_client(document, &element, loading, json_array_get(clients, i),
+                    &set->clients[set->count++]);
+    }
+}
+
+struct client_set *client_set_load(const char *path, const struct config *config,
+                                   const struct operation_table *table,
+                                   struct problems *problems)
+{
+    struct client_set *set = calloc(1, sizeof(*set));
+    struct loading loading = {set, config, table};
+    struct document document;
+    unsigned before = problems->count;
+
+    if (set != NULL)
+        set->by_digest = table_new();
+    if (set == NULL || set->by_digest == NULL) {
+        problems_add(problems, path, "out of memory");
+        free(set);
+        return NULL;
+    }
+    set->other_bit = table->count;
+    if (document_load(&document, path, FILE_PRIVATE, &set->arena, problems))
+        read_clients(&document, &loading);
+    document_fini(&document);
+    if (problems->count == before)
+        return set;
+    client_set_free(set);
+    return NULL;
+}
+
+void client_set_free(struct client_set *set)
+{
+    if (set == NULL)
+        return;
+    table_free(set->by_digest);
+    arena_fini(&set->arena);
+    free(set);
+}
+
+const struct client *client_find(const struct client_set *set,
+                                 const unsigned char digest[TOKEN_DIGEST_BYTES])
+{
+    return table_find(set->by_digest,
+                      span_make((const char *)digest, TOKEN_DIGEST_BYTES));
+}
+
+static bool may_team(const struct client *client, struct span team)
+{
+    for (size_t i = 0; i < client->team_count; i++) {
+        if (span_equal(span_of(client->teams[i]), team))
+            return true;
+    }
+    return false;
+}
+
+enum client_verdict client_judge(const struct client_set *set,
+                                 const struct client *client,
+                                 const struct operation *operation,
+                                 const struct http_path *path)
+{
+    if (!bit_is_set(client->allowed, operation != NULL ? operation->index : set->other_bit))
+        return CLIENT_MAY_NOT_DO;
+    if (client->may_any_team)
+        return CLIENT_MAY;
+    if (operation == NULL || operation->team_segment == OPERATION_NO_SEGMENT ||
+        !may_team(client, path->segments[operation->team_segment]))
+        return CLIENT_MAY_NOT_TEAM;
+    return CLIENT_MAY;
+}

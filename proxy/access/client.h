@@ -1,0 +1,75 @@
+/*
+ * Who may call: the clients file, read into an immutable set, and the decision what a
+ * client may do. Decisions look at the operation that the lenient matcher found, so every
+ * spelling of a request gets the same one.
+ */
+#ifndef PSGATE_ACCESS_CLIENT_H
+#define PSGATE_ACCESS_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "access/token.h"
+#include "api/operations.h"
+#include "base/arena.h"
+#include "base/table.h"
+#include "config/config.h"
+
+struct client {
+    const char *name;
+    bool has_token;
+    unsigned char digest[TOKEN_DIGEST_BYTES]; /* of the token; the set's index */
+    int64_t expires_ms;                       /* wall clock; INT64_MAX: never */
+    const char *expires;                      /* as written, or NULL */
+    const char *credential;                   /* its name; a credential of the configuration */
+    const char *const *allow;
+    const char *const *deny;
+    const char *const *teams;
+    size_t allow_count, deny_count, team_count;
+    bool is_admin;
+    bool may_any_team;
+    uint64_t *allowed; /* a bit an operation of the table; the bit behind the last: other */
+};
+
+struct client_set {
+    struct arena arena;
+    struct client *clients;
+    size_t count;
+    struct table *by_digest;
+    size_t other_bit;
+    bool has_inert_members; /* rate, burst, tls_subject or uid: no effect in this version */
+};
+
+/*
+ * Loads the clients file. Patterns are resolved against the table, credentials looked up in
+ * the configuration. NULL when there were problems, which are then in *problems. The set
+ * keeps nothing of config or table; the caller frees it.
+ */
+struct client_set *client_set_load(const char *path, const struct config *config,
+                                   const struct operation_table *table,
+                                   struct problems *problems);
+void client_set_free(struct client_set *set);
+
+/* The client whose token has this digest, or NULL. Expiry is not looked at. */
+const struct client *client_find(const struct client_set *set,
+                                 const unsigned char digest[TOKEN_DIGEST_BYTES]);
+
+static inline bool client_is_expired(const struct client *client, int64_t now_wall_ms)
+{
+    return now_wall_ms >= client->expires_ms;
+}
+
+enum client_verdict {
+    CLIENT_MAY,
+    CLIENT_MAY_NOT_DO, /* allow and deny say no to the operation */
+    CLIENT_MAY_NOT_TEAM,
+};
+
+/* Judges an operation (NULL: other) on the path that was matched. */
+enum client_verdict client_judge(const struct client_set *set,
+                                 const struct client *client,
+                                 const struct operation *operation,
+                                 const struct http_path *path);
+
+#endif

@@ -1,0 +1,160 @@
+#include "access/credential.h"
+
+#include <stdlib.h>
+
+#include "base/file.h"
+
+enum { LONGEST_KEY = 4096 };
+
+/* Trims white space around the key and checks what is left. */
+static bool settle(struct secret *secret, size_t len, struct error *error)
+{
+    char *bytes = secret_bytes(secret);
+    size_t start = 0;
+
+    while (len > 0 && strchr(" \t\r\n", bytes[len - 1]) != NULL)
+        len--;
+    while (start < len && strchr(" \t\r\n", bytes[start]) != NULL)
+        start++;
+    len -= start;
+    memmove(bytes, bytes + start, len);
+    secret_truncate(secret, len);
+    if (len == 0)
+        return error_set(error, "holds no key (put the API key in it, one line)");
+    for (size_t i = 0; i < len; i++) {
+        if (bytes[i] <= 0x20 || bytes[i] >= 0x7f)
+            return error_set(error, "is not one line of visible ASCII (put only the API "
+                                    "key in it)");
+    }
+    return true;
+}
+
+struct secret *credential_read_file(const char *path, struct error *error)
+{
+    struct secret *secret = secret_new(LONGEST_KEY, error);
+    struct error reason;
+    size_t len;
+
+    if (secret == NULL)
+        return NULL;
+    if (file_read_private(path, secret_bytes(secret), LONGEST_KEY, &len, error)) {
+        if (settle(secret, len, &reason))
+            return secret;
+        (void)error_set(error, "%s %s", path, reason.text);
+    }
+    secret_free(secret);
+    return NULL;
+}
+
+static struct secret *copy_secret(struct span bytes, struct error *error)
+{
+    struct secret *secret = secret_new(bytes.len, error);
+
+    if (secret != NULL)
+        memcpy(secret_bytes(secret), bytes.at, bytes.len);
+    return secret;
+}
+
+/* The key that an earlier load took out of this variable, or NULL. */
+static const struct secret *find_taken(const struct config *config,
+                                       const struct credential_set *set, const char *name)
+{
+    for (size_t i = 0; set != NULL && i < set->count; i++) {
+        const char *env = config->credentials[i].api_key_env;
+
+        if (env != NULL && strcmp(env, name) == 0)
+            return set->credentials[i].api_key;
+    }
+    return NULL;
+}
+
+static struct secret *take_variable(const char *name, struct error *error)
+{
+    char *value = getenv(name);
+    size_t len = value != NULL ? strlen(value) : 0;
+    struct secret *secret;
+    struct error reason;
+
+    if (len == 0 || len > LONGEST_KEY) {
+        (void)error_set(error, "the variable %s is %s (set it to the API key)", name,
+                        len == 0 ? "not set" : "too long");
+        return NULL;
+    }
+    secret = copy_secret(span_make(value, len), error);
+    if (secret == NULL)
+        return NULL;
+    if (!settle(secret, len, &reason)) {
+        (void)error_set(error, "the variable %s %s", name, reason.text);
+        secret_free(secret);
+        return NULL;
+    }
+    secret_cleanse(value, len); /* in place: /proc/PID/environ shows it no more */
+    return secret;
+}
+
+static struct secret *load_key(const struct config_credential *wanted,
+                               const struct config *previous_config,
+                               const struct credential_set *previous,
+                               struct error *error)
+{
+    const struct secret *taken;
+
+    if (wanted->api_key_file != NULL)
+        return credential_read_file(wanted->api_key_file, error);
+    taken = find_taken(previous_config, previous, wanted->api_key_env);
+    if (taken != NULL)
+        return copy_secret(secret_span(taken), error);
+    return take_variable(wanted->api_key_env, error);
+}
+
+struct credential_set *credential_set_load(const struct config *config,
+                                           const struct config *previous_config,
+                                           const struct credential_set *previous,
+                                           struct problems *problems)
+{
+    struct credential_set *set = calloc(1, sizeof(*set));
+    unsigned before = problems->count;
+
+    if (set != NULL)
+        set->credentials = calloc(config->credential_count, sizeof(*set->credentials));
+    if (set == NULL || set->credentials == NULL) {
+        problems_add(problems, config->path, "out of memory");
+        free(set);
+        return NULL;
+    }
+    for (size_t i = 0; i < config->credential_count; i++) {
+        const struct config_credential *wanted = &config->credentials[i];
+        struct credential *credential = &set->credentials[set->count++];
+        struct error error;
+
+        credential->name = wanted->name;
+        credential->api_key = load_key(wanted, previous_config, previous, &error);
+        if (credential->api_key == NULL)
+            problems_add(problems, config->path, "credentials.%s: %s", wanted->name,
+                         error.text);
+    }
+    if (problems->count == before)
+        return set;
+    credential_set_free(set);
+    return NULL;
+}
+
+void credential_set_free(struct credential_set *set)
+{
+    if (set == NULL)
+        return;
+    for (size_t i = 0; i < set->count; i++)
+        secret_free(set->credentials[i].api_key);
+    free(set->credentials);
+    free(set);
+}
+
+const struct credential *credential_find(const struct credential_set *set,
+                                         const char *name)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        if (strcmp(set->credentials[i].name, name) == 0)
+            return &set->credentials[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,115 @@
+#include "access/token.h"
+
+#include <stdlib.h>
+
+#include <openssl/evp.h>
+
+#include "base/random.h"
+#include "base/secret.h"
+
+#define PREFIX SPAN("psgate_")
+
+enum {
+    PREFIX_BYTES = 7,
+    RANDOM_BYTES = 32,
+    BODY_CHARS = 43,
+    CHECKSUM_CHARS = 6,
+    SIGNED_BYTES = PREFIX_BYTES + BODY_CHARS, /* what the checksum is over */
+};
+
+struct token_hasher {
+    EVP_MD *sha256;
+    EVP_MD_CTX *context;
+};
+
+struct token_hasher *token_hasher_new(struct error *error)
+{
+    struct token_hasher *hasher = calloc(1, sizeof(*hasher));
+
+    if (hasher != NULL) {
+        hasher->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+        hasher->context = EVP_MD_CTX_new();
+        if (hasher->sha256 != NULL && hasher->context != NULL)
+            return hasher;
+    }
+    (void)error_set(error, "cannot set up SHA-256 (out of memory?)");
+    token_hasher_free(hasher);
+    return NULL;
+}
+
+void token_hasher_free(struct token_hasher *hasher)
+{
+    if (hasher == NULL)
+        return;
+    EVP_MD_CTX_free(hasher->context);
+    EVP_MD_free(hasher->sha256);
+    free(hasher);
+}
+
+bool token_digest(struct token_hasher *hasher, struct span text,
+                  unsigned char digest[TOKEN_DIGEST_BYTES])
+{
+    return EVP_DigestInit_ex2(hasher->context, hasher->sha256, NULL) == 1 &&
+           EVP_DigestUpdate(hasher->context, text.at, text.len) == 1 &&
+           EVP_DigestFinal_ex(hasher->context, digest, NULL) == 1;
+}
+
+/* base64url without padding (RFC 4648 5): count characters from the first 6 * count bits. */
+static void encode(const unsigned char *bytes, size_t len, char *out, size_t count)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    for (size_t i = 0; i < count; i++) {
+        size_t bit = i * 6;
+        unsigned pair = (unsigned)bytes[bit / 8] << 8;
+
+        if (bit / 8 + 1 < len)
+            pair |= bytes[bit / 8 + 1];
+        out[i] = alphabet[pair >> (10 - bit % 8) & 0x3f];
+    }
+}
+
+/* Finds typing mistakes and cut-off copies; it protects nothing. */
+static bool checksum(struct token_hasher *hasher, const char *token,
+                     char out[CHECKSUM_CHARS])
+{
+    unsigned char digest[TOKEN_DIGEST_BYTES];
+
+    if (!token_digest(hasher, span_make(token, SIGNED_BYTES), digest))
+        return false;
+    encode(digest, sizeof(digest), out, CHECKSUM_CHARS);
+    secret_cleanse(digest, sizeof(digest));
+    return true;
+}
+
+bool token_generate(struct token_hasher *hasher, char token[TOKEN_BYTES + 1],
+                    struct error *error)
+{
+    unsigned char bytes[RANDOM_BYTES];
+
+    if (!random_fill(bytes, sizeof(bytes), error))
+        return false;
+    memcpy(token, PREFIX.at, PREFIX_BYTES);
+    encode(bytes, sizeof(bytes), token + PREFIX_BYTES, BODY_CHARS);
+    secret_cleanse(bytes, sizeof(bytes));
+    token[SIGNED_BYTES] = '_';
+    token[TOKEN_BYTES] = '\0';
+    if (!checksum(hasher, token, token + SIGNED_BYTES + 1))
+        return error_set(error, "cannot compute SHA-256");
+    return true;
+}
+
+bool token_has_prefix(struct span text)
+{
+    return span_starts_with(text, PREFIX);
+}
+
+bool token_is_well_formed(struct token_hasher *hasher, struct span text)
+{
+    char expected[CHECKSUM_CHARS];
+
+    return text.len == TOKEN_BYTES && token_has_prefix(text) &&
+           text.at[SIGNED_BYTES] == '_' && checksum(hasher, text.at, expected) &&
+           memcmp(text.at + SIGNED_BYTES + 1, expected, CHECKSUM_CHARS) == 0;
+}

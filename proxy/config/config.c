@@ -1,0 +1,514 @@
+#include "config/config.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config/address.h"
+
+#define OFFSET(type, field) offsetof(struct type, field)
+#define KIB ((int64_t)1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define SECOND ((int64_t)1000)
+#define DAY (86400 * SECOND)
+
+static const char *const client_auth_names[] = {"none", "optional", "required", NULL};
+static const char *const slash_names[] = {"refuse", "forward", NULL};
+static const char *const level_names[] = {"error", "warn", "info", "debug", NULL};
+static const char *const format_names[] = {"text", "json", NULL};
+static const char *const other_mutation_names[] = {"log", "require", "off", NULL};
+static const char *const unreadable_names[] = {"refuse", "forward", NULL};
+
+/* listen[] */
+
+static const struct option tls_options[] = {
+    {.key = "certificate",
+     .kind = OPTION_PATH,
+     .offset = OFFSET(config_tls, certificate),
+     .is_required = true},
+    {.key = "private_key",
+     .kind = OPTION_PATH,
+     .offset = OFFSET(config_tls, private_key),
+     .is_required = true},
+    {.key = "client_ca", .kind = OPTION_PATH, .offset = OFFSET(config_tls, client_ca)},
+    {.key = "client_auth",
+     .kind = OPTION_CHOICE,
+     .offset = OFFSET(config_tls, client_auth),
+     .choices = client_auth_names},
+    {0},
+};
+
+static void read_listen_tls(struct document *document, const struct place *place,
+                            json_t *value, void *target)
+{
+    struct config_listen *listen = target;
+
+    if (json_is_null(value))
+        return;
+    listen->has_tls = true;
+    document_read_object(document, place, value, tls_options, &listen->tls);
+    if (listen->tls.client_auth != CONFIG_CLIENT_AUTH_NONE &&
+        listen->tls.client_ca == NULL)
+        document_problem(document, place,
+                         "client_auth needs client_ca (the authority that signs the "
+                         "clients' certificates)");
+}
+
+static void read_listen_address(struct document *document, const struct place *place,
+                                json_t *value, void *target)
+{
+    struct config_listen *listen = target;
+    struct error error;
+
+    if (!json_is_string(value))
+        document_problem(document, place, "must be a string such as \"127.0.0.1:8080\"");
+    else if (!address_parse_listen(document->arena, json_string_value(value), listen,
+                                   &error))
+        document_problem(document, place, "%s", error.text);
+}
+
+static void read_listen_mode(struct document *document, const struct place *place,
+                             json_t *value, void *target)
+{
+    struct config_listen *listen = target;
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    char *end;
+    unsigned long mode = strtoul(text, &end, 8);
+
+    if (text[0] < '0' || text[0] > '7' || *end != '\0' || mode > 0777)
+        document_problem(document, place, "is not a file mode (such as \"0660\")");
+    else
+        listen->mode = (unsigned)mode;
+}
+
+static const struct option listen_options[] = {
+    {.key = "address",
+     .kind = OPTION_CUSTOM,
+     .read = read_listen_address,
+     .is_required = true},
+    {.key = "tls", .kind = OPTION_CUSTOM, .read = read_listen_tls},
+    {.key = "mode", .kind = OPTION_CUSTOM, .read = read_listen_mode},
+    {.key = "allow_plaintext",
+     .kind = OPTION_BOOL,
+     .offset = OFFSET(config_listen, allow_plaintext)},
+    {0},
+};
+
+static void check_listen(struct document *document, const struct place *place,
+                         const struct config_listen *listen)
+{
+    if (listen->host != NULL && !listen->has_tls && !listen->allow_plaintext &&
+        !config_is_loopback(listen->host))
+        document_problem(document, place,
+                         "%s is not a loopback address: tokens would cross the network "
+                         "readable (add \"tls\", or \"allow_plaintext\": true)",
+                         listen->address);
+    if (listen->path != NULL && listen->has_tls)
+        document_problem(document, place, "a unix socket takes no tls (remove \"tls\")");
+}
+
+static void read_listen(struct document *document, const struct place *place,
+                        json_t *value, void *target)
+{
+    struct config *config = target;
+    size_t count = json_array_size(value);
+
+    if (count == 0) {
+        document_problem(document, place, "must be an array with at least one listener");
+        return;
+    }
+    config->listen = arena_alloc(document->arena, count * sizeof(*config->listen));
+    if (config->listen == NULL)
+        return;
+    config->listen_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct place element = {.parent = place, .index = i};
+        struct config_listen *listen = &config->listen[i];
+
+        listen->mode = 0660;
+        document_read_object(document, &element, json_array_get(value, i),
+                             listen_options, listen);
+        check_listen(document, &element, listen);
+        for (size_t j = 0; j < i; j++) {
+            if (listen->address != NULL && config->listen[j].address != NULL &&
+                listen->port != 0 &&
+                strcmp(listen->address, config->listen[j].address) == 0)
+                document_problem(document, &element,
+                                 "%s is listed twice (remove one of them)",
+                                 listen->address);
+        }
+    }
+}
+
+/* upstream */
+
+static void read_upstream_url(struct document *document, const struct place *place,
+                              json_t *value, void *target)
+{
+    struct error error;
+
+    if (!json_is_string(value))
+        document_problem(document, place, "must be a string such as "
+                                          "\"https://api.paperspace.com\"");
+    else if (!address_parse_url(document->arena, json_string_value(value), target,
+                                &error))
+        document_problem(document, place, "%s", error.text);
+}
+
+static const struct option upstream_options[] = {
+    {.key = "url", .kind = OPTION_CUSTOM, .read = read_upstream_url},
+    {.key = "ca_file", .kind = OPTION_PATH, .offset = OFFSET(config_upstream, ca_file)},
+    {.key = "encoded_slashes",
+     .kind = OPTION_CHOICE,
+     .offset = OFFSET(config_upstream, encoded_slashes),
+     .choices = slash_names},
+    {.key = "allow_plaintext",
+     .kind = OPTION_BOOL,
+     .offset = OFFSET(config_upstream, allow_plaintext)},
+    {.key = "connect_timeout",
+     .kind = OPTION_DURATION,
+     .offset = OFFSET(config_upstream, connect_timeout_ms),
+     .min = 1,
+     .max = DAY},
+    {.key = "response_timeout",
+     .kind = OPTION_DURATION,
+     .offset = OFFSET(config_upstream, response_timeout_ms),
+     .min = 1,
+     .max = DAY},
+    {.key = "idle_timeout",
+     .kind = OPTION_DURATION,
+     .offset = OFFSET(config_upstream, idle_timeout_ms),
+     .min = 1,
+     .max = DAY},
+    {.key = "max_connections",
+     .kind = OPTION_INTEGER,
+     .offset = OFFSET(config_upstream, max_connections),
+     .min = 1,
+     .max = 65536},
+    {0},
+};
+
+/* credentials */
+
+static const struct option credential_options[] = {
+    {.key = "api_key_file",
+     .kind = OPTION_PATH,
+     .offset = OFFSET(config_credential, api_key_file)},
+    {.key = "api_key_env",
+     .kind = OPTION_STRING,
+     .offset = OFFSET(config_credential, api_key_env)},
+    {0},
+};
+
+static void read_credentials(struct document *document, const struct place *place,
+                             json_t *value, void *target)
+{
+    struct config *config = target;
+    const char *name;
+    json_t *object;
+
+    if (json_object_size(value) == 0) {
+        document_problem(document, place,
+                         "must be an object with at least one credential (such as "
+                         "\"default\": { \"api_key_file\": \"api-key\" })");
+        return;
+    }
+    config->credentials = arena_alloc(
+        document->arena, json_object_size(value) * sizeof(*config->credentials));
+    if (config->credentials == NULL)
+        return;
+    json_object_foreach(value, name, object)
+    {
+        struct place member = {.parent = place, .key = name};
+        struct config_credential *credential =
+            &config->credentials[config->credential_count++];
+
+        credential->name = arena_copy(document->arena, span_of(name));
+        document_read_object(document, &member, object, credential_options, credential);
+        if ((credential->api_key_file == NULL) == (credential->api_key_env == NULL))
+            document_problem(document, &member,
+                             "needs exactly one of api_key_file and api_key_env");
+    }
+}
+
+/* limits and log */
+
+#define TIMEOUT(name, field)                                                             \
+    {                                                                                    \
+        .key = (name), .kind = OPTION_DURATION, .offset = OFFSET(config_limits, field),  \
+        .min = 1, .max = DAY                                                             \
+    }
+
+static const struct option limit_options[] = {
+    {.key = "header_bytes",
+     .kind = OPTION_SIZE,
+     .offset = OFFSET(config_limits, header_bytes),
+     .min = 1024,
+     .max = MIB},
+    {.key = "headers",
+     .kind = OPTION_INTEGER,
+     .offset = OFFSET(config_limits, headers),
+     .min = 8,
+     .max = 4096},
+    {.key = "audited_body",
+     .kind = OPTION_SIZE,
+     .offset = OFFSET(config_limits, audited_body_bytes),
+     .min = 1,
+     .max = GIB},
+    {.key = "audited_bodies_total",
+     .kind = OPTION_SIZE,
+     .offset = OFFSET(config_limits, audited_bodies_total_bytes),
+     .min = 1,
+     .max = 1024 * GIB},
+    {.key = "connections",
+     .kind = OPTION_INTEGER,
+     .offset = OFFSET(config_limits, connections),
+     .min = 1,
+     .max = 10000000},
+    TIMEOUT("header_timeout", header_timeout_ms),
+    TIMEOUT("body_timeout", body_timeout_ms),
+    TIMEOUT("send_timeout", send_timeout_ms),
+    TIMEOUT("keepalive_timeout", keepalive_timeout_ms),
+    TIMEOUT("tunnel_idle_timeout", tunnel_idle_timeout_ms),
+    TIMEOUT("drain_timeout", drain_timeout_ms),
+    {0},
+};
+
+static const struct option log_options[] = {
+    {.key = "level",
+     .kind = OPTION_CHOICE,
+     .offset = OFFSET(config_log, level),
+     .choices = level_names},
+    {.key = "format",
+     .kind = OPTION_CHOICE,
+     .offset = OFFSET(config_log, format),
+     .choices = format_names},
+    {.key = "access", .kind = OPTION_BOOL, .offset = OFFSET(config_log, access)},
+    {0},
+};
+
+/*
+ * Sections of later capabilities: checked, so that a file written for them is found good
+ * or bad, and named in config->inert, so that serve and check say that they do nothing.
+ * Their values go nowhere: every row points at one discarded field.
+ */
+union discarded {
+    bool flag;
+    int choice;
+    int64_t number;
+    const char *text;
+};
+
+static void discard_strings(struct document *document, const struct place *place,
+                            json_t *value, void *target)
+{
+    const char *const *list;
+    size_t count;
+
+    (void)target;
+    document_read_strings(document, place, value, &list, &count);
+}
+
+static const struct option admin_options[] = {
+    {.key = "address", .kind = OPTION_STRING},
+    {.key = "metrics_address", .kind = OPTION_STRING},
+    {0},
+};
+
+static const struct option cache_options[] = {
+    {.key = "memory", .kind = OPTION_SIZE, .min = 0, .max = 1024 * GIB},
+    {.key = "stale_after", .kind = OPTION_DURATION, .min = 0, .max = DAY},
+    {.key = "unknown_hold", .kind = OPTION_DURATION, .min = 0, .max = DAY},
+    {.key = "other_invalidates", .kind = OPTION_CUSTOM, .read = discard_strings},
+    {0},
+};
+
+static const struct option audit_options[] = {
+    {.key = "directory", .kind = OPTION_PATH},
+    {.key = "other_mutations", .kind = OPTION_CHOICE, .choices = other_mutation_names},
+    {.key = "unreadable_body", .kind = OPTION_CHOICE, .choices = unreadable_names},
+    {.key = "timeout", .kind = OPTION_DURATION, .min = 1, .max = DAY},
+    {.key = "rotate_size", .kind = OPTION_SIZE, .min = KIB, .max = 1024 * GIB},
+    {.key = "signing_key_file", .kind = OPTION_PATH},
+    {.key = "syslog", .kind = OPTION_STRING},
+    {0},
+};
+
+static const struct option cluster_options[] = {
+    {.key = "redis", .kind = OPTION_STRING, .is_required = true},
+    {.key = "max_staleness", .kind = OPTION_DURATION, .min = 1, .max = DAY},
+    {0},
+};
+
+static const struct {
+    const char *key;
+    const struct option *options;
+} inert_sections[CONFIG_INERT_SECTIONS] = {
+    {"admin", admin_options},
+    {"cache", cache_options},
+    {"audit", audit_options},
+    {"cluster", cluster_options},
+};
+
+static void read_inert(struct document *document, const struct place *place,
+                       json_t *value, void *target)
+{
+    struct config *config = target;
+    union discarded nowhere;
+    size_t used = 0;
+
+    if (json_is_null(value))
+        return;
+    while (config->inert[used] != NULL)
+        used++;
+    for (size_t i = 0; i < CONFIG_INERT_SECTIONS; i++) {
+        if (strcmp(inert_sections[i].key, place->key) != 0)
+            continue;
+        config->inert[used] = inert_sections[i].key;
+        document_read_object(document, place, value, inert_sections[i].options, &nowhere);
+    }
+}
+
+/* "$schema" tells editors what the file is; it means nothing to us. */
+static void read_schema(struct document *document, const struct place *place,
+                        json_t *value, void *target)
+{
+    (void)target;
+    if (!json_is_string(value))
+        document_problem(document, place, "must be a string");
+}
+
+static const struct option config_options[] = {
+    {.key = "$schema", .kind = OPTION_CUSTOM, .read = read_schema},
+    {.key = "listen", .kind = OPTION_CUSTOM, .read = read_listen},
+    {.key = "admin", .kind = OPTION_CUSTOM, .read = read_inert},
+    {.key = "workers",
+     .kind = OPTION_INTEGER,
+     .offset = OFFSET(config, workers),
+     .min = 0,
+     .max = 1024},
+    {.key = "upstream",
+     .kind = OPTION_OBJECT,
+     .offset = OFFSET(config, upstream),
+     .nested = upstream_options},
+    {.key = "credentials",
+     .kind = OPTION_CUSTOM,
+     .read = read_credentials,
+     .is_required = true},
+    {.key = "clients_file",
+     .kind = OPTION_PATH,
+     .offset = OFFSET(config, clients_file),
+     .is_required = true},
+    {.key = "operations_file",
+     .kind = OPTION_PATH,
+     .offset = OFFSET(config, operations_file)},
+    {.key = "cache", .kind = OPTION_CUSTOM, .read = read_inert},
+    {.key = "audit", .kind = OPTION_CUSTOM, .read = read_inert},
+    {.key = "limits",
+     .kind = OPTION_OBJECT,
+     .offset = OFFSET(config, limits),
+     .nested = limit_options},
+    {.key = "log",
+     .kind = OPTION_OBJECT,
+     .offset = OFFSET(config, log),
+     .nested = log_options},
+    {.key = "cluster", .kind = OPTION_CUSTOM, .read = read_inert},
+    {0},
+};
+
+static const struct config defaults = {
+    .upstream = {.url = "https://api.paperspace.com",
+                 .is_tls = true,
+                 .host = "api.paperspace.com",
+                 .authority = "api.paperspace.com",
+                 .port = 443,
+                 .connect_timeout_ms = 5 * SECOND,
+                 .response_timeout_ms = 60 * SECOND,
+                 .idle_timeout_ms = 50 * SECOND,
+                 .max_connections = 256},
+    .limits = {.header_bytes = 32 * KIB,
+               .headers = 128,
+               .connections = 10000,
+               .audited_body_bytes = MIB,
+               .audited_bodies_total_bytes = 64 * MIB,
+               .header_timeout_ms = 10 * SECOND,
+               .body_timeout_ms = 30 * SECOND,
+               .send_timeout_ms = 30 * SECOND,
+               .keepalive_timeout_ms = 75 * SECOND,
+               .tunnel_idle_timeout_ms = 600 * SECOND,
+               .drain_timeout_ms = 30 * SECOND},
+    .log = {.level = LOG_INFO, .format = LOG_JSON, .access = true},
+};
+
+static struct config_listen default_listen = {
+    .address = "127.0.0.1:8080", .host = "127.0.0.1", .port = 8080, .mode = 0660};
+
+bool config_is_loopback(const char *host)
+{
+    struct in_addr four;
+    struct in6_addr six;
+
+    if (inet_pton(AF_INET, host, &four) == 1)
+        return (ntohl(four.s_addr) >> 24) == 127;
+    return inet_pton(AF_INET6, host, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+/* What no single option's row can say. */
+static void check_upstream(struct document *document, const struct config *config)
+{
+    const struct place root = {0};
+    const struct place upstream = {.parent = &root, .key = "upstream"};
+    const struct place url = {.parent = &upstream, .key = "url"};
+
+    if (!config->upstream.is_tls && !config->upstream.allow_plaintext &&
+        !config_is_loopback(config->upstream.host))
+        document_problem(document, &url,
+                         "the API key would cross the network readable (use https://, or "
+                         "add \"allow_plaintext\": true beside the url)");
+}
+
+struct config *config_load(const char *path, struct problems *problems)
+{
+    struct config *config = calloc(1, sizeof(*config));
+    const struct place root = {0};
+    struct document document;
+    unsigned before = problems->count;
+
+    if (config == NULL) {
+        problems_add(problems, path, "out of memory");
+        return NULL;
+    }
+    *config = defaults;
+    config->listen = &default_listen;
+    config->listen_count = 1;
+    config->path = arena_copy(&config->arena, span_of(path));
+    if (document_load(&document, path, FILE_PUBLIC, &config->arena, problems)) {
+        document_read_object(&document, &root, document.root, config_options, config);
+        if (problems->count == before)
+            check_upstream(&document, config);
+    }
+    document_fini(&document);
+    if (problems->count == before)
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+void config_free(struct config *config)
+{
+    if (config == NULL)
+        return;
+    arena_fini(&config->arena);
+    free(config);
+}
+
+const struct config_credential *config_find_credential(const struct config *config,
+                                                       const char *name)
+{
+    for (size_t i = 0; i < config->credential_count; i++) {
+        if (strcmp(config->credentials[i].name, name) == 0)
+            return &config->credentials[i];
+    }
+    return NULL;
+}

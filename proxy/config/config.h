@@ -1,0 +1,109 @@
+/*
+ * psgate.json as plain, immutable data. Reading it touches no socket and opens none of the
+ * files that it names; whoever needs those reads them. INTERFACES: "Configuration".
+ */
+#ifndef PSGATE_CONFIG_CONFIG_H
+#define PSGATE_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "config/document.h"
+
+enum config_client_auth {
+    CONFIG_CLIENT_AUTH_NONE,
+    CONFIG_CLIENT_AUTH_OPTIONAL,
+    CONFIG_CLIENT_AUTH_REQUIRED,
+};
+
+struct config_tls {
+    const char *certificate; /* a PEM file, with its chain */
+    const char *private_key;
+    const char *client_ca; /* NULL: clients show no certificate */
+    int client_auth;       /* enum config_client_auth */
+};
+
+struct config_listen {
+    const char *address; /* as written */
+    const char *host;    /* a literal IP address without brackets, or NULL: unix */
+    uint16_t port;       /* 0: any free one */
+    const char *path;    /* of a unix socket, or NULL */
+    unsigned mode;       /* of a unix socket */
+    bool has_tls;
+    struct config_tls tls;
+    bool allow_plaintext;
+};
+
+enum config_encoded_slashes { CONFIG_SLASHES_REFUSE, CONFIG_SLASHES_FORWARD };
+
+struct config_upstream {
+    const char *url; /* as written */
+    bool is_tls;
+    const char *host;      /* a name, or a literal address without brackets */
+    const char *authority; /* what the Host field says: host, and port if not the default */
+    uint16_t port;
+    const char *ca_file; /* NULL: the system's store */
+    int encoded_slashes; /* enum config_encoded_slashes */
+    bool allow_plaintext;
+    int64_t connect_timeout_ms, response_timeout_ms, idle_timeout_ms;
+    int64_t max_connections; /* of the process */
+};
+
+/* One team's key: exactly one of file and env is set. */
+struct config_credential {
+    const char *name;
+    const char *api_key_file;
+    const char *api_key_env;
+};
+
+struct config_limits {
+    int64_t header_bytes, headers, connections;
+    int64_t audited_body_bytes, audited_bodies_total_bytes;
+    int64_t header_timeout_ms, body_timeout_ms, send_timeout_ms, keepalive_timeout_ms;
+    int64_t tunnel_idle_timeout_ms, drain_timeout_ms;
+};
+
+struct config_log {
+    int level;  /* enum log_level */
+    int format; /* enum log_format */
+    bool access;
+};
+
+enum { CONFIG_INERT_SECTIONS = 4 };
+
+struct config {
+    struct arena arena; /* holds every string and array below */
+    const char *path;
+    struct config_listen *listen;
+    size_t listen_count;
+    int64_t workers; /* 0: one a core */
+    struct config_upstream upstream;
+    struct config_credential *credentials;
+    size_t credential_count;
+    const char *clients_file;
+    const char *operations_file; /* NULL: the built-in table */
+    struct config_limits limits;
+    struct config_log log;
+
+    /* Sections that are checked but have no effect in this version; NULL-terminated. */
+    const char *inert[CONFIG_INERT_SECTIONS + 1];
+};
+
+/*
+ * Reads a configuration file. NULL when there were problems, which are then in *problems.
+ * The caller frees it.
+ */
+struct config *config_load(const char *path, struct problems *problems);
+void config_free(struct config *config);
+
+/* The credential of that name, or NULL. */
+const struct config_credential *config_find_credential(const struct config *config,
+                                                       const char *name);
+
+/* Whether host is a literal loopback address: 127.0.0.0/8 or ::1. */
+bool config_is_loopback(const char *host);
+
+#endif
