@@ -126,7 +126,7 @@ static void check_subject(struct document *document, const struct place *place,
         document_problem(document, place, "must be a string (a subject or SAN)");
 }
 
-static const struct option client_options[] = {
+static const struct document_option client_options[] = {
     {.key = "name", .kind = OPTION_STRING, .offset = OFFSET(name), .is_required = true},
     {.key = "token_sha256", .kind = OPTION_CUSTOM, .read = read_digest},
     {.key = "created", .kind = OPTION_CUSTOM, .read = read_created},

@@ -11,7 +11,7 @@ static const char *const freshness_names[] = {"fixed", "upstream", NULL};
 enum { LONGEST_MS = 366 * 24 * 3600 };
 #define LONGEST ((int64_t)LONGEST_MS * 1000)
 
-static const struct option cache_options[] = {
+static const struct document_option cache_options[] = {
     {.key = "scope",
      .kind = OPTION_STRING,
      .offset = OFFSET(operation_cache, scope),
@@ -63,7 +63,7 @@ static void read_record(struct document *document, const struct place *place,
                           &operation->record_count);
 }
 
-static const struct option audit_options[] = {
+static const struct document_option audit_options[] = {
     {.key = "record", .kind = OPTION_CUSTOM, .read = read_record},
     {0},
 };
@@ -95,7 +95,7 @@ struct row {
     const char *resource_name;
 };
 
-static const struct option resource_options[] = {
+static const struct document_option resource_options[] = {
     {.key = "type",
      .kind = OPTION_STRING,
      .offset = OFFSET(row, operation.resource_type),
@@ -113,7 +113,7 @@ static void read_resource(struct document *document, const struct place *place,
     document_read_object(document, place, value, resource_options, target);
 }
 
-static const struct option row_options[] = {
+static const struct document_option row_options[] = {
     {.key = "id",
      .kind = OPTION_STRING,
      .offset = OFFSET(row, operation.id),
@@ -306,7 +306,7 @@ static void read_comment(struct document *document, const struct place *place,
         document_problem(document, place, "must be a string");
 }
 
-static const struct option table_options[] = {
+static const struct document_option table_options[] = {
     {.key = "$schema", .kind = OPTION_CUSTOM, .read = read_comment},
     {.key = "operations",
      .kind = OPTION_CUSTOM,

@@ -22,7 +22,7 @@ static const char *const unreadable_names[] = {"refuse", "forward", NULL};
 
 /* listen[] */
 
-static const struct option tls_options[] = {
+static const struct document_option tls_options[] = {
     {.key = "certificate",
      .kind = OPTION_PATH,
      .offset = OFFSET(config_tls, certificate),
@@ -82,7 +82,7 @@ static void read_listen_mode(struct document *document, const struct place *plac
         listen->mode = (unsigned)mode;
 }
 
-static const struct option listen_options[] = {
+static const struct document_option listen_options[] = {
     {.key = "address",
      .kind = OPTION_CUSTOM,
      .read = read_listen_address,
@@ -156,7 +156,7 @@ static void read_upstream_url(struct document *document, const struct place *pla
         document_problem(document, place, "%s", error.text);
 }
 
-static const struct option upstream_options[] = {
+static const struct document_option upstream_options[] = {
     {.key = "url", .kind = OPTION_CUSTOM, .read = read_upstream_url},
     {.key = "ca_file", .kind = OPTION_PATH, .offset = OFFSET(config_upstream, ca_file)},
     {.key = "encoded_slashes",
@@ -191,7 +191,7 @@ static const struct option upstream_options[] = {
 
 /* credentials */
 
-static const struct option credential_options[] = {
+static const struct document_option credential_options[] = {
     {.key = "api_key_file",
      .kind = OPTION_PATH,
      .offset = OFFSET(config_credential, api_key_file)},
@@ -240,7 +240,7 @@ static void read_credentials(struct document *document, const struct place *plac
         .min = 1, .max = DAY                                                             \
     }
 
-static const struct option limit_options[] = {
+static const struct document_option limit_options[] = {
     {.key = "header_bytes",
      .kind = OPTION_SIZE,
      .offset = OFFSET(config_limits, header_bytes),
@@ -275,7 +275,7 @@ static const struct option limit_options[] = {
     {0},
 };
 
-static const struct option log_options[] = {
+static const struct document_option log_options[] = {
     {.key = "level",
      .kind = OPTION_CHOICE,
      .offset = OFFSET(config_log, level),
@@ -310,13 +310,13 @@ static void discard_strings(struct document *document, const struct place *place
     document_read_strings(document, place, value, &list, &count);
 }
 
-static const struct option admin_options[] = {
+static const struct document_option admin_options[] = {
     {.key = "address", .kind = OPTION_STRING},
     {.key = "metrics_address", .kind = OPTION_STRING},
     {0},
 };
 
-static const struct option cache_options[] = {
+static const struct document_option cache_options[] = {
     {.key = "memory", .kind = OPTION_SIZE, .min = 0, .max = 1024 * GIB},
     {.key = "stale_after", .kind = OPTION_DURATION, .min = 0, .max = DAY},
     {.key = "unknown_hold", .kind = OPTION_DURATION, .min = 0, .max = DAY},
@@ -324,7 +324,7 @@ static const struct option cache_options[] = {
     {0},
 };
 
-static const struct option audit_options[] = {
+static const struct document_option audit_options[] = {
     {.key = "directory", .kind = OPTION_PATH},
     {.key = "other_mutations", .kind = OPTION_CHOICE, .choices = other_mutation_names},
     {.key = "unreadable_body", .kind = OPTION_CHOICE, .choices = unreadable_names},
@@ -335,7 +335,7 @@ static const struct option audit_options[] = {
     {0},
 };
 
-static const struct option cluster_options[] = {
+static const struct document_option cluster_options[] = {
     {.key = "redis", .kind = OPTION_STRING, .is_required = true},
     {.key = "max_staleness", .kind = OPTION_DURATION, .min = 1, .max = DAY},
     {0},
@@ -343,7 +343,7 @@ static const struct option cluster_options[] = {
 
 static const struct {
     const char *key;
-    const struct option *options;
+    const struct document_option *options;
 } inert_sections[CONFIG_INERT_SECTIONS] = {
     {"admin", admin_options},
     {"cache", cache_options},
@@ -379,7 +379,7 @@ static void read_schema(struct document *document, const struct place *place,
         document_problem(document, place, "must be a string");
 }
 
-static const struct option config_options[] = {
+static const struct document_option config_options[] = {
     {.key = "$schema", .kind = OPTION_CUSTOM, .read = read_schema},
     {.key = "listen", .kind = OPTION_CUSTOM, .read = read_listen},
     {.key = "admin", .kind = OPTION_CUSTOM, .read = read_inert},

@@ -163,7 +163,7 @@ static void add_alternatives(struct text *text, const char *const *words)
 enum { MOST_OPTIONS = 64 };
 
 static void report_unknown(struct document *document, const struct place *place,
-                           const struct option *options)
+                           const struct document_option *options)
 {
     const char *words[MOST_OPTIONS + 1] = {NULL};
     const char *nearest;
@@ -182,7 +182,7 @@ static void report_unknown(struct document *document, const struct place *place,
 }
 
 static void read_integer(struct document *document, const struct place *place,
-                         json_t *value, const struct option *option, int64_t *field)
+                         json_t *value, const struct document_option *option, int64_t *field)
 {
     int64_t number = json_integer_value(value);
 
@@ -195,7 +195,7 @@ static void read_integer(struct document *document, const struct place *place,
 }
 
 static void read_duration(struct document *document, const struct place *place,
-                          json_t *value, const struct option *option, int64_t *field)
+                          json_t *value, const struct document_option *option, int64_t *field)
 {
     char least[UNITS_TEXT_BYTES], most[UNITS_TEXT_BYTES];
     int64_t ms;
@@ -217,7 +217,7 @@ static void read_duration(struct document *document, const struct place *place,
 }
 
 static void read_size(struct document *document, const struct place *place,
-                      json_t *value, const struct option *option, int64_t *field)
+                      json_t *value, const struct document_option *option, int64_t *field)
 {
     char least[UNITS_TEXT_BYTES], most[UNITS_TEXT_BYTES];
     int64_t bytes = -1;
@@ -318,7 +318,7 @@ static void read_path(struct document *document, const struct place *place,
 }
 
 static void read_choice(struct document *document, const struct place *place,
-                        json_t *value, const struct option *option, int *field)
+                        json_t *value, const struct document_option *option, int *field)
 {
     struct text words = {0};
 
@@ -334,7 +334,7 @@ static void read_choice(struct document *document, const struct place *place,
 }
 
 static void read_option(struct document *document, const struct place *place,
-                        json_t *value, const struct option *option, void *target)
+                        json_t *value, const struct document_option *option, void *target)
 {
     void *field = (char *)target + option->offset;
 
@@ -372,7 +372,7 @@ static void read_option(struct document *document, const struct place *place,
     }
 }
 
-static const struct option *find_option(const struct option *options, const char *key)
+static const struct document_option *find_option(const struct document_option *options, const char *key)
 {
     for (; options->key != NULL; options++) {
         if (strcmp(options->key, key) == 0)
@@ -382,7 +382,7 @@ static const struct option *find_option(const struct option *options, const char
 }
 
 void document_read_object(struct document *document, const struct place *place,
-                          json_t *object, const struct option *options, void *target)
+                          json_t *object, const struct document_option *options, void *target)
 {
     const char *key;
     json_t *value;
@@ -394,7 +394,7 @@ void document_read_object(struct document *document, const struct place *place,
     json_object_foreach(object, key, value)
     {
         struct place member = {.parent = place, .key = key};
-        const struct option *option = find_option(options, key);
+        const struct document_option *option = find_option(options, key);
 
         if (option == NULL)
             report_unknown(document, &member, options);

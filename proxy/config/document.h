@@ -79,13 +79,13 @@ enum option_kind {
 };
 
 /* One member that an object may have. A table ends with a row whose key is NULL. */
-struct option {
+struct document_option {
     const char *key;
     enum option_kind kind;
     size_t offset; /* of the field in the struct */
     int64_t min, max;
     const char *const *choices; /* NULL-terminated */
-    const struct option *nested;
+    const struct document_option *nested;
     void (*read)(struct document *document, const struct place *place, json_t *value,
                  void *target);
     bool is_required;
@@ -97,7 +97,7 @@ struct option {
  * keep what they had.
  */
 void document_read_object(struct document *document, const struct place *place,
-                          json_t *object, const struct option *options, void *target);
+                          json_t *object, const struct document_option *options, void *target);
 
 /*
  * Reads an array of strings into the arena; *list gets the array and *count its length.

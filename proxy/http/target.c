@@ -247,6 +247,28 @@ bool http_path_split(struct span path, bool forward_encoded_slashes, char *scrat
     return true;
 }
 
+void http_path_split_again(const struct http_path *path, struct http_path *out)
+{
+    unsigned kept = path->count < HTTP_PATH_SEGMENTS ? path->count : HTTP_PATH_SEGMENTS;
+
+    *out = (struct http_path){.count = path->count - kept};
+    for (unsigned i = 0; i < kept; i++) {
+        struct span rest = path->segments[i];
+        const char *slash;
+
+        do {
+            size_t len;
+
+            slash = memchr(rest.at, '/', rest.len);
+            len = slash != NULL ? (size_t)(slash - rest.at) : rest.len;
+            if (out->count < HTTP_PATH_SEGMENTS)
+                out->segments[out->count] = span_make(rest.at, len);
+            out->count++;
+            rest = rest_of(rest, slash != NULL ? len + 1 : len);
+        } while (slash != NULL);
+    }
+}
+
 size_t http_percent_decode(struct span text, char *out)
 {
     size_t used = 0;

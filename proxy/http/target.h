@@ -52,6 +52,12 @@ bool http_path_split(struct span path, bool forward_encoded_slashes, char *scrat
                      struct http_path *out, enum http_fault *fault);
 
 /*
+ * The path as a server sees it that takes encoded slashes for separators: the decoded
+ * segments, split again. Nothing is copied.
+ */
+void http_path_split_again(const struct http_path *path, struct http_path *out);
+
+/*
  * Percent-decodes text into out (at least text.len bytes); broken escapes stay as they are.
  * Returns the decoded length. For values that are only compared, never forwarded.
  */

@@ -19,8 +19,8 @@ static const struct {
 };
 
 /*
- * How an error with issues ends, which is where the next one goes. An error without ends in
- * its message's quote and a brace, so the two cannot be taken for each other.
+ * How an error with issues ends, which is where the next one goes. An error without ends
+ * in its message's quote and a brace, so the two cannot be taken for each other.
  */
 #define ISSUES_END "]}"
 
@@ -31,6 +31,9 @@ void sandbox_answer_fini(struct sandbox_answer *answer)
 }
 
 /* The message of an error or an issue; cut when it is too long. */
+static void add_message(struct text *body, const char *format, va_list args)
+    PRINTF_LIKE(2, 0);
+
 static void add_message(struct text *body, const char *format, va_list args)
 {
     char message[512];
@@ -85,7 +88,7 @@ static void make_etag(struct sandbox_answer *answer)
     *at = '\0';
 }
 
-/* Whether a list of entity tags, or "*", has this one; weak ones count (RFC 9110 13.1.2). */
+/* Whether a list of entity tags, or "*", has this one, be it weak (RFC 9110 13.1.2). */
 static bool has_etag(struct span list, struct span etag)
 {
     while (list.len > 0) {

@@ -1,6 +1,7 @@
 /*
- * An answer before it goes to the wire: status, JSON body and the fields that depend on it.
- * Errors have the API's shape, {"code","message"} and sometimes "issues":[{"message"}].
+ * An answer before it goes to the wire: status, JSON body and the fields that depend on
+ * it. Errors have the API's shape, {"code","message"} and sometimes
+ * "issues":[{"message"}].
  */
 #ifndef PSGATE_SANDBOX_ANSWER_H
 #define PSGATE_SANDBOX_ANSWER_H
@@ -19,8 +20,8 @@
 
 struct sandbox_answer {
     unsigned status;
-    struct text body;               /* JSON; empty for 204 and 304 */
-    char etag[SANDBOX_ETAG_BYTES];  /* "" when there is none */
+    struct text body;                /* JSON; empty for 204 and 304 */
+    char etag[SANDBOX_ETAG_BYTES];   /* "" when there is none */
     char allow[SANDBOX_ALLOW_BYTES]; /* what a 405 says in Allow, else "" */
 };
 
@@ -47,8 +48,9 @@ void sandbox_answer_add_issue(struct sandbox_answer *answer, const char *format,
     PRINTF_LIKE(2, 3);
 
 /*
- * Gives a 200 its validator, made of the body; it becomes a 304 without one when the client
- * has it already: if_none_match is the value of that field (RFC 9110 13.1.2), or empty.
+ * Gives a 200 its validator, made of the body; it becomes a 304 without one when the
+ * client has it already: if_none_match is the value of that field (RFC 9110 13.1.2), or
+ * empty.
  */
 void sandbox_answer_validate(struct sandbox_answer *answer, struct span if_none_match);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/secret.h"
+#include "sandbox/state.h"
 
 void sandbox_body_fini(struct sandbox_body *body)
 {
@@ -53,19 +54,10 @@ void sandbox_body_add(struct sandbox_body *body, struct span bytes)
 
 static json_t *parse(const struct sandbox_body *body, struct sandbox_answer *answer)
 {
+    const char *bytes = body->len > 0 ? body->bytes : "";
     json_error_t error;
-    json_t *value;
+    json_t *value = json_loadb(bytes, body->len, JSON_DECODE_ANY, &error);
 
-    if (body->is_too_long) {
-        sandbox_answer_problem(answer, SANDBOX_PAYLOAD_TOO_LARGE,
-                               "the body is longer than %d bytes", SANDBOX_BODY_MAX);
-        return NULL;
-    }
-    if (body->failed) {
-        sandbox_answer_problem(answer, SANDBOX_INTERNAL_SERVER_ERROR, "out of memory");
-        return NULL;
-    }
-    value = json_loadb(body->len > 0 ? body->bytes : "", body->len, JSON_DECODE_ANY, &error);
     if (value == NULL) /* the error's text may quote the body: not told */
         sandbox_answer_problem(answer, SANDBOX_PARSE_ERROR,
                                "the body is not JSON (line %d, column %d)", error.line,
@@ -73,15 +65,21 @@ static json_t *parse(const struct sandbox_body *body, struct sandbox_answer *ans
     return value;
 }
 
+#define QUOTE(number) QUOTE_ITSELF(number)
+#define QUOTE_ITSELF(number) #number
+
 /* What is wrong with a member, or NULL. */
 static const char *find_fault(const struct sandbox_member_rule *rule, const json_t *value)
 {
     if (value == NULL)
         return rule->is_required ? "is required" : NULL;
-    if (rule->type == SANDBOX_STRING && !json_is_string(value))
+    if (rule->type == SANDBOX_BOOLEAN)
+        return json_is_boolean(value) ? NULL : "must be true or false";
+    if (!json_is_string(value))
         return "must be a string";
-    if (rule->type == SANDBOX_BOOLEAN && !json_is_boolean(value))
-        return "must be true or false";
+    if (rule->type == SANDBOX_NAME &&
+        (json_string_length(value) == 0 || json_string_length(value) > SANDBOX_NAME_MAX))
+        return "must be 1 to " QUOTE(SANDBOX_NAME_MAX) " bytes long";
     return NULL;
 }
 
@@ -139,10 +137,12 @@ static void cleanse(json_t *value)
     if (json_is_string(value)) /* ours alone, so the const can go */
         secret_cleanse((void *)(uintptr_t)json_string_value(value),
                        json_string_length(value));
-    json_object_foreach(value, key, inner)
+    json_object_foreach(value, key, inner) {
         cleanse(inner);
-    json_array_foreach(value, index, inner)
+    }
+    json_array_foreach(value, index, inner) {
         cleanse(inner);
+    }
 }
 
 void sandbox_body_release(json_t *object)

@@ -1,7 +1,7 @@
 /*
- * A request's body: the bytes as they come in, and then the JSON object in them. Bodies carry
- * values of secrets, so every copy made here is cleansed before its memory goes back. (The
- * copies that libevent and jansson make while they read are out of reach.)
+ * A request's body: the bytes as they come in, and then the JSON object in them. Bodies
+ * carry values of secrets, so every copy made here is cleansed before its memory goes
+ * back. (The copies that libevent and jansson make while they read are out of reach.)
  */
 #ifndef PSGATE_SANDBOX_BODY_H
 #define PSGATE_SANDBOX_BODY_H
@@ -15,7 +15,7 @@
 #include "sandbox/answer.h"
 
 /* Longer bodies are read to their end, so that they can be answered, but not kept. */
-#define SANDBOX_BODY_MAX (1024 * 1024)
+#define SANDBOX_BODY_MAX ((size_t)1024 * 1024)
 
 /* All zero is empty. */
 struct sandbox_body {
@@ -32,16 +32,16 @@ void sandbox_body_add(struct sandbox_body *body, struct span bytes);
 /* Cleanses, frees and makes it empty. */
 void sandbox_body_fini(struct sandbox_body *body);
 
-/* A member that an operation's body may have; the contract knows these two types. */
+/* A member that an operation's body may have. */
 struct sandbox_member_rule {
     const char *name;
-    enum { SANDBOX_STRING, SANDBOX_BOOLEAN } type;
+    enum { SANDBOX_STRING, SANDBOX_NAME, SANDBOX_BOOLEAN } type;
     bool is_required;
 };
 
 /*
- * The JSON object in a body, or NULL with the answer filled: a body that is too long, is not
- * JSON, or breaks a rule. Members without a rule are ignored, as the contract allows; but an
+ * The JSON object in a whole body, or NULL with the answer filled: the body is not JSON,
+ * or breaks a rule. Members without a rule are ignored, as the contract allows; but an
  * object that has only such members asks for nothing that there is, and is refused.
  */
 json_t *sandbox_body_read(const struct sandbox_body *body,

@@ -100,7 +100,8 @@ static bool take_byte(struct sandbox_chunks *chunks, char byte)
     return false;
 }
 
-static void take_data(struct sandbox_chunks *chunks, struct span *bytes, struct span *data)
+static void take_data(struct sandbox_chunks *chunks, struct span *bytes,
+                      struct span *data)
 {
     size_t len = chunks->left < bytes->len ? (size_t)chunks->left : bytes->len;
 

@@ -1,7 +1,7 @@
 /*
- * A body in chunked coding (RFC 9112 7.1), read strictly. libevhtp reads it too, but closes
- * on extensions, ends a request at the first line of a trailer, and lets sizes overflow; so
- * it is given the chunks alone, framed anew.
+ * A body in chunked coding (RFC 9112 7.1), read strictly. libevhtp reads it too, but
+ * closes on extensions, ends a request at the first line of a trailer, and lets sizes
+ * overflow; so it is given the chunks alone, framed anew.
  */
 #ifndef PSGATE_SANDBOX_CHUNKS_H
 #define PSGATE_SANDBOX_CHUNKS_H

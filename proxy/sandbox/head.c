@@ -2,6 +2,24 @@
 
 #define FIELDS_MAX 128
 
+enum sandbox_head_end sandbox_head_find_end(struct span bytes, size_t *len)
+{
+    size_t line = 0; /* where the present one starts */
+
+    for (size_t i = 0; i < bytes.len && i < SANDBOX_HEAD_MAX; i++) {
+        if (bytes.at[i] != '\n')
+            continue;
+        if (i == line || bytes.at[i - 1] != '\r')
+            return SANDBOX_HEAD_BAD;
+        if (i == line + 1) {
+            *len = i + 1;
+            return SANDBOX_HEAD_WHOLE;
+        }
+        line = i + 1;
+    }
+    return bytes.len < SANDBOX_HEAD_MAX ? SANDBOX_HEAD_MORE : SANDBOX_HEAD_BAD;
+}
+
 struct fields {
     unsigned count;
     unsigned hosts;
@@ -105,7 +123,8 @@ static bool check_field(struct span line, struct fields *fields)
         fields->hosts++;
     if (span_equal_nocase(name, SPAN("Content-Length"))) {
         fields->lengths++;
-        return span_to_number(line, INT64_MAX, &fields->length);
+        return line.len > 0 && line.at[0] != '\t' &&
+               span_to_number(span_trim(line), INT64_MAX, &fields->length);
     }
     if (span_equal_nocase(name, SPAN("Transfer-Encoding"))) {
         fields->encodings++; /* in any other spelling libevhtp sees no body at all */
@@ -126,8 +145,8 @@ bool sandbox_head_check(struct span bytes, struct sandbox_head *head)
         if (!check_field(line, &fields))
             return false;
     }
-    if (bytes.len != 0 || line.len != 0 || fields.count > FIELDS_MAX || fields.hosts > 1 ||
-        (fields.hosts == 0 && !is_http_1_0))
+    if (bytes.len != 0 || line.len != 0 || fields.count > FIELDS_MAX ||
+        fields.hosts > 1 || (fields.hosts == 0 && !is_http_1_0))
         return false;
     if (fields.lengths + fields.encodings > 1 || (fields.encodings > 0 && is_http_1_0))
         return false; /* RFC 9112 6.1, 6.3: smuggling */

@@ -15,7 +15,8 @@ static void digest_of(struct span key, unsigned char digest[SHA256_DIGEST_LENGTH
     (void)SHA256((const unsigned char *)key.at, key.len, digest);
 }
 
-bool sandbox_keys_init(struct sandbox_keys *keys, const struct span *accepted, size_t count)
+bool sandbox_keys_init(struct sandbox_keys *keys, const struct span *accepted,
+                       size_t count)
 {
     keys->digests = calloc(count > 0 ? count : 1, sizeof(keys->digests[0]));
     if (keys->digests == NULL)

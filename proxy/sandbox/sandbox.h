@@ -1,10 +1,11 @@
 /*
- * The sandbox: a stand-in for api.paperspace.com, so that the gateway can be tried and tested
- * without an account. It answers the nine operations of the API's contract under /v1 from
- * memory, for one small team of made-up people, over plain HTTP.
+ * The sandbox: a stand-in for api.paperspace.com, so that the gateway can be tried and
+ * tested without an account. It answers the nine operations of the API's contract under
+ * /v1 from memory, for one small team of made-up people, over plain HTTP.
  *
- * What it leaves out on purpose: values of secrets. They are accepted, cleansed and forgotten.
- * It is a server for tests: libevhtp serves it, on a thread and event base of its own.
+ * What it leaves out on purpose: values of secrets. They are accepted, cleansed and
+ * forgotten. It is a server for tests: libevhtp serves it, on a thread and event base of
+ * its own.
  */
 #ifndef PSGATE_SANDBOX_SANDBOX_H
 #define PSGATE_SANDBOX_SANDBOX_H
@@ -27,8 +28,9 @@ struct sandbox_options {
 struct sandbox;
 
 /*
- * Listens and serves until sandbox_stop. Once this returns, connections are accepted. NULL
- * with error set when an option is out of range, the address cannot be had, or memory is out.
+ * Listens and serves until sandbox_stop. Once this returns, connections are accepted.
+ * NULL with error set when an option is out of range, the address cannot be had, or
+ * memory is out.
  */
 struct sandbox *sandbox_start(const struct sandbox_options *options,
                               struct error *error) MUST_CHECK;
@@ -36,7 +38,7 @@ struct sandbox *sandbox_start(const struct sandbox_options *options,
 /* The port it listens on: the real one when 0 was asked for. */
 uint16_t sandbox_port(const struct sandbox *sandbox);
 
-/* Stops at once, cutting answers that are under way, and frees everything; NULL is fine. */
+/* Stops at once, cutting answers under way, and frees everything; NULL is fine. */
 void sandbox_stop(struct sandbox *sandbox);
 
 #endif

@@ -83,7 +83,8 @@ struct sandbox_state *sandbox_state_new(void)
     memcpy(state->members, seeded_members, sizeof(seeded_members));
     state->member_count = COUNT(seeded_members);
     for (size_t i = 0; i < COUNT(seeded_secrets); i++) {
-        if (append_secret(state, span_of(seeded_secrets[i].name), seeded_secrets[i].created_ms,
+        if (append_secret(state, span_of(seeded_secrets[i].name),
+                          seeded_secrets[i].created_ms,
                           seeded_secrets[i].modified_ms) != SANDBOX_DONE) {
             sandbox_state_free(state);
             return NULL;

@@ -1,6 +1,6 @@
 /*
- * What the sandbox knows: one team, its members and the names of its secrets. Plain functions
- * of data; the clock is an argument; no HTTP, and never the value of a secret.
+ * What the sandbox knows: one team, its members and the names of its secrets. Plain
+ * functions of data; the clock is an argument; no HTTP, and never the value of a secret.
  */
 #ifndef PSGATE_SANDBOX_STATE_H
 #define PSGATE_SANDBOX_STATE_H
@@ -12,8 +12,9 @@
 #include "base/error.h"
 #include "base/span.h"
 
-/* Keeps a caller that creates secrets in a loop from eating the machine's memory. */
+/* These keep a caller that creates secrets in a loop from eating the machine's memory. */
 #define SANDBOX_SECRETS_MAX 10000
+#define SANDBOX_NAME_MAX 255
 
 struct sandbox_team {
     const char *id;
@@ -30,7 +31,7 @@ struct sandbox_member {
 };
 
 struct sandbox_secret {
-    struct span name;    /* any bytes */
+    struct span name;    /* 1 to SANDBOX_NAME_MAX bytes */
     int64_t created_ms;  /* since 1970 */
     int64_t modified_ms; /* 0: not since it was created */
 };
@@ -59,8 +60,8 @@ const struct sandbox_member *sandbox_state_user(const struct sandbox_state *stat
 bool sandbox_state_is_team(const struct sandbox_state *state, struct span text);
 
 /*
- * Members in their order, and the one with an id or NULL. Pointers last until the next change
- * of a member.
+ * Members in their order, and the one with an id or NULL. Pointers last until the next
+ * change of a member.
  */
 size_t sandbox_state_member_count(const struct sandbox_state *state);
 const struct sandbox_member *sandbox_state_member(const struct sandbox_state *state,
@@ -70,13 +71,14 @@ const struct sandbox_member *sandbox_state_find_member(const struct sandbox_stat
 
 /* DONE, UNKNOWN or LAST_ADMIN. */
 enum sandbox_outcome sandbox_state_set_admin(struct sandbox_state *state,
-                                             struct span user_id, bool is_admin) MUST_CHECK;
+                                             struct span user_id,
+                                             bool is_admin) MUST_CHECK;
 enum sandbox_outcome sandbox_state_remove_member(struct sandbox_state *state,
                                                  struct span user_id) MUST_CHECK;
 
 /*
- * Secrets, oldest first, and the one with a name or NULL. Pointers last until the next change
- * of a secret.
+ * Secrets, oldest first, and the one with a name or NULL. Pointers last until the next
+ * change of a secret.
  */
 size_t sandbox_state_secret_count(const struct sandbox_state *state);
 const struct sandbox_secret *sandbox_state_secret(const struct sandbox_state *state,
@@ -84,7 +86,8 @@ const struct sandbox_secret *sandbox_state_secret(const struct sandbox_state *st
 const struct sandbox_secret *sandbox_state_find_secret(const struct sandbox_state *state,
                                                        struct span name);
 
-/* The name's bytes are copied. DONE, EXISTS, FULL or NO_MEMORY. */
+/* The name's bytes are copied; their length is the caller's to check. DONE, EXISTS, FULL
+ * or NO_MEMORY. */
 enum sandbox_outcome sandbox_state_create_secret(struct sandbox_state *state,
                                                  struct span name,
                                                  int64_t now_ms) MUST_CHECK;

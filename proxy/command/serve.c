@@ -1,0 +1,218 @@
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "command/command.h"
+#include "gateway/gateway.h"
+#include "sandbox/sandbox.h"
+
+static const char help[] =
+    "Usage: psgate serve [-c FILE] [--sandbox]\n\n"
+    "Runs the gateway until SIGTERM or SIGINT, which let requests in flight finish.\n"
+    "SIGHUP loads configuration, clients, keys and certificates again, all or nothing.\n\n"
+    "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
+    "      --sandbox      serve in front of a built-in sandbox instead of upstream.url\n"
+    "  -h, --help         this text\n";
+
+struct serving {
+    struct event_base *base;
+    struct gateway *gateway;
+    struct event *signals[4];
+    struct event *deadline; /* of the drain */
+    bool is_draining;
+};
+
+static void on_drained(void *arg)
+{
+    struct serving *serving = arg;
+
+    (void)event_base_loopbreak(serving->base);
+}
+
+static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    log_warn("drain_timeout is over: requests still in flight are cut off");
+    on_drained(arg);
+}
+
+/* The first signal lets requests finish; a second one does not wait for them. */
+static void on_stop(evutil_socket_t signal_number, short what, void *arg)
+{
+    struct serving *serving = arg;
+    int64_t timeout_ms = gateway_drain_timeout_ms(serving->gateway);
+    struct timeval timeout = {.tv_sec = timeout_ms / 1000,
+                              .tv_usec = timeout_ms % 1000 * 1000};
+
+    (void)what;
+    if (serving->is_draining) {
+        on_drained(serving);
+        return;
+    }
+    log_info("signal %d: stopping, requests in flight may finish", (int)signal_number);
+    serving->is_draining = true;
+    (void)event_add(serving->deadline, &timeout);
+    gateway_drain(serving->gateway);
+}
+
+static void on_reload(evutil_socket_t signal_number, short what, void *arg)
+{
+    struct serving *serving = arg;
+
+    (void)signal_number;
+    (void)what;
+    if (!serving->is_draining)
+        gateway_reload(serving->gateway);
+}
+
+/* Logs go to standard error, which has nothing to reopen; the signal must not kill. */
+static void on_reopen(evutil_socket_t signal_number, short what, void *arg)
+{
+    (void)signal_number;
+    (void)what;
+    (void)arg;
+    log_debug("SIGUSR1: nothing to reopen, logs go to standard error");
+}
+
+static bool watch_signals(struct serving *serving)
+{
+    const struct {
+        int number;
+        event_callback_fn on_signal;
+    } wanted[] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload},
+                  {SIGUSR1, on_reopen}};
+
+    serving->deadline = evtimer_new(serving->base, on_drain_deadline, serving);
+    if (serving->deadline == NULL)
+        return false;
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        serving->signals[i] = evsignal_new(serving->base, wanted[i].number,
+                                           wanted[i].on_signal, serving);
+        if (serving->signals[i] == NULL || event_add(serving->signals[i], NULL) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void announce(const struct gateway *gateway)
+{
+    for (size_t i = 0; i < gateway_listener_count(gateway); i++)
+        (void)printf("listening on %s\n", gateway_listener_url(gateway, i));
+    (void)fflush(stdout);
+}
+
+static int run(struct serving *serving, const char *path, const char *sandbox_url)
+{
+    struct problems problems = {0};
+    struct error error;
+    int status = EXIT_FINE;
+
+    serving->base = event_base_new();
+    if (serving->base == NULL || !watch_signals(serving)) {
+        (void)fprintf(stderr, "psgate: cannot make an event loop\n");
+        return EXIT_FAILED;
+    }
+    serving->gateway = gateway_start(path, sandbox_url, serving->base, on_drained, serving,
+                                     &problems, &error);
+    if (problems.count > 0) {
+        (void)fputs(problems.lines.bytes, stderr);
+        status = EXIT_CONFIG;
+    } else if (serving->gateway == NULL) {
+        (void)fprintf(stderr, "psgate: %s\n", error.text);
+        status = EXIT_FAILED;
+    } else {
+        announce(serving->gateway);
+        (void)event_base_dispatch(serving->base);
+        log_info("stopped");
+    }
+    problems_fini(&problems);
+    return status;
+}
+
+static void tidy_up(struct serving *serving)
+{
+    gateway_free(serving->gateway);
+    for (size_t i = 0; i < sizeof(serving->signals) / sizeof(serving->signals[0]); i++) {
+        if (serving->signals[i] != NULL)
+            event_free(serving->signals[i]);
+    }
+    if (serving->deadline != NULL)
+        event_free(serving->deadline);
+    if (serving->base != NULL)
+        event_base_free(serving->base);
+}
+
+/* The sandbox of --sandbox listens on a free loopback port and takes whatever key we hold. */
+static struct sandbox *start_sandbox(char *url, size_t url_bytes, struct error *error)
+{
+    const struct sandbox_options options = {.host = "127.0.0.1"};
+    struct sandbox *sandbox = sandbox_start(&options, error);
+
+    if (sandbox != NULL)
+        (void)snprintf(url, url_bytes, "http://127.0.0.1:%u", sandbox_port(sandbox));
+    return sandbox;
+}
+
+static int serve(const char *path, bool with_sandbox)
+{
+    struct serving serving = {0};
+    struct sandbox *sandbox = NULL;
+    struct error error;
+    char url[64];
+    int status;
+
+    if (!secret_protect_process(&error)) {
+        (void)fprintf(stderr, "psgate: %s\n", error.text);
+        return EXIT_FAILED;
+    }
+    if (with_sandbox) {
+        sandbox = start_sandbox(url, sizeof(url), &error);
+        if (sandbox == NULL) {
+            (void)fprintf(stderr, "psgate: sandbox: %s\n", error.text);
+            return EXIT_FAILED;
+        }
+    }
+    status = run(&serving, path, with_sandbox ? url : NULL);
+    tidy_up(&serving);
+    sandbox_stop(sandbox);
+    return status;
+}
+
+int command_serve(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"sandbox", no_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    const char *path = DEFAULT_CONFIG;
+    bool with_sandbox = false;
+    int option;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 's':
+            with_sandbox = true;
+            break;
+        case 'h':
+            (void)fputs(help, stdout);
+            return EXIT_FINE;
+        default:
+            return command_bad_option("serve", argv);
+        }
+    }
+    if (optind < argc)
+        return command_misused("serve", "takes no arguments but options");
+    return serve(path, with_sandbox);
+}

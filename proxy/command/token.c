@@ -1,0 +1,428 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "access/token.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/secret.h"
+#include "command/command.h"
+#include "config/units.h"
+
+static const char help[] =
+    "Usage: psgate token create --clients FILE --name NAME [OPTIONS]\n"
+    "       psgate token list   --clients FILE [--name NAME]\n"
+    "       psgate token revoke --clients FILE --name NAME\n\n"
+    "create prints the new token on standard output, once; the file keeps only its\n"
+    "SHA-256. A second token for a name overlaps the first, until both are revoked.\n"
+    "A running gateway takes a changed file in on SIGHUP.\n\n"
+    "  --clients FILE     the clients file; create makes it where there is none\n"
+    "  --name NAME        the client\n"
+    "  --allow OPS        operation ids or globs, with commas between (default: *)\n"
+    "  --deny OPS         the same, for what it may not do\n"
+    "  --expires TIME     such as 90d (default: never)\n"
+    "  --credential NAME  the API key it uses (default: default)\n"
+    "  --team ID          a team it may act on, may be repeated (default: any)\n"
+    "  --admin            it may use the admin endpoint\n";
+
+enum { MOST_TEAMS = 64 };
+
+struct request {
+    const char *clients, *name, *allow, *deny, *expires, *credential;
+    const char *teams[MOST_TEAMS];
+    int team_count;
+    bool is_admin;
+};
+
+static int fail(const struct error *error)
+{
+    (void)fprintf(stderr, "psgate token: %s\n", error->text);
+    return EXIT_FAILED;
+}
+
+/* Two commands at once must not lose each other's change: the folder is the lock. */
+static int lock_folder_of(const char *path)
+{
+    char *copy = strdup(path);
+    int fd = copy != NULL ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    free(copy);
+    if (fd >= 0)
+        (void)flock(fd, LOCK_EX);
+    return fd;
+}
+
+/* The file as JSON; an empty one where there is none and may_be_absent. NULL: error. */
+static json_t *load(const char *path, bool may_be_absent, struct error *error)
+{
+    struct text content = {0};
+    json_error_t fault;
+    json_t *root = NULL;
+
+    if (may_be_absent && access(path, F_OK) != 0 && errno == ENOENT)
+        return json_pack("{s:[]}", "clients");
+    if (file_read(path, FILE_PRIVATE, &content, error)) {
+        root = json_loadb(content.bytes != NULL ? content.bytes : "", content.len,
+                          JSON_REJECT_DUPLICATES, &fault);
+        if (root == NULL)
+            (void)error_set(error, "%s:%d:%d: not valid JSON: %s", path, fault.line,
+                            fault.column, fault.text);
+    }
+    text_fini(&content);
+    if (root != NULL && !json_is_array(json_object_get(root, "clients"))) {
+        (void)error_set(error, "%s:1:1: has no array \"clients\" (is it a clients file?)",
+                        path);
+        json_decref(root);
+        root = NULL;
+    }
+    return root;
+}
+
+static bool save(const char *path, const json_t *root, struct error *error)
+{
+    char *text = json_dumps(root, JSON_INDENT(2));
+    struct text whole = {0};
+    bool is_saved;
+
+    if (text == NULL)
+        return error_set(error, "out of memory");
+    text_add_format(&whole, "%s\n", text);
+    is_saved = !whole.failed &&
+               file_replace_private(path, span_make(whole.bytes, whole.len), error);
+    text_fini(&whole);
+    free(text);
+    return is_saved;
+}
+
+/* "a,b" as a JSON array; NULL when an element is empty. */
+static json_t *split(const char *list)
+{
+    json_t *array = json_array();
+
+    while (array != NULL) {
+        size_t len = strcspn(list, ",");
+
+        if (len == 0) {
+            json_decref(array);
+            return NULL;
+        }
+        (void)json_array_append_new(array, json_stringn(list, len));
+        if (list[len] == '\0')
+            return array;
+        list += len + 1;
+    }
+    return NULL;
+}
+
+static void set_time(json_t *client, const char *key, int64_t wall_ms)
+{
+    char text[CLOCK_TEXT_BYTES];
+
+    clock_format_utc(wall_ms, text);
+    (void)json_object_set_new(client, key, json_string(text));
+}
+
+static void set_digest(json_t *client, const unsigned char digest[TOKEN_DIGEST_BYTES])
+{
+    char hex[TOKEN_DIGEST_BYTES * 2 + 1];
+
+    for (int i = 0; i < TOKEN_DIGEST_BYTES; i++)
+        (void)snprintf(hex + i * 2, 3, "%02x", digest[i]);
+    (void)json_object_set_new(client, "token_sha256", json_string(hex));
+}
+
+static bool set_list(json_t *client, const char *key, const char *list,
+                     struct error *error)
+{
+    json_t *array;
+
+    if (list == NULL)
+        return true;
+    array = split(list);
+    if (array == NULL)
+        return error_set(error, "--%s: an operation is empty (write --%s a,b)", key, key);
+    (void)json_object_set_new(client, key, array);
+    return true;
+}
+
+static bool set_expiry(json_t *client, const char *expires, int64_t now_ms,
+                       struct error *error)
+{
+    int64_t lifetime_ms;
+
+    if (expires == NULL)
+        return true;
+    if (!units_parse_duration(span_of(expires), &lifetime_ms) || lifetime_ms == 0 ||
+        lifetime_ms > INT64_C(3155760000000))
+        return error_set(error, "--expires %s: not a time (such as 90d or 12h)", expires);
+    set_time(client, "expires", now_ms + lifetime_ms);
+    return true;
+}
+
+/* The new client's object, without its token. NULL with error set. */
+static json_t *describe(const struct request *request, struct error *error)
+{
+    json_t *client = json_object();
+    json_t *teams = json_array();
+    int64_t now_ms = clock_wall_ms();
+
+    (void)json_object_set_new(client, "name", json_string(request->name));
+    set_time(client, "created", now_ms);
+    if (request->credential != NULL)
+        (void)json_object_set_new(client, "credential", json_string(request->credential));
+    for (int i = 0; i < request->team_count; i++)
+        (void)json_array_append_new(teams, json_string(request->teams[i]));
+    if (request->team_count > 0)
+        (void)json_object_set(client, "teams", teams);
+    json_decref(teams);
+    if (request->is_admin)
+        (void)json_object_set_new(client, "admin", json_true());
+    if (set_expiry(client, request->expires, now_ms, error) &&
+        set_list(client, "allow", request->allow, error) &&
+        set_list(client, "deny", request->deny, error))
+        return client;
+    json_decref(client);
+    return NULL;
+}
+
+static bool make_token(char token[TOKEN_BYTES + 1],
+                       unsigned char digest[TOKEN_DIGEST_BYTES], struct error *error)
+{
+    struct token_hasher *hasher = token_hasher_new(error);
+    bool is_made;
+
+    if (hasher == NULL)
+        return false;
+    is_made = token_generate(hasher, token, error) &&
+              (token_digest(hasher, span_make(token, TOKEN_BYTES), digest) ||
+               error_set(error, "cannot compute SHA-256"));
+    token_hasher_free(hasher);
+    return is_made;
+}
+
+/* Shows the token only when the file has it: a token that nobody knows helps nobody. */
+static bool add_client(const struct request *request, json_t *root, struct error *error)
+{
+    char token[TOKEN_BYTES + 1];
+    unsigned char digest[TOKEN_DIGEST_BYTES];
+    json_t *client = describe(request, error);
+    bool is_added = false;
+
+    if (client != NULL && make_token(token, digest, error)) {
+        set_digest(client, digest);
+        (void)json_array_append(json_object_get(root, "clients"), client);
+        is_added = save(request->clients, root, error);
+        if (is_added)
+            (void)printf("%s\n", token);
+    }
+    secret_cleanse(token, sizeof(token));
+    json_decref(client);
+    return is_added && (fflush(stdout) == 0 ||
+                        error_set_errno(error, errno, "cannot write the token (revoke it)"));
+}
+
+static int create_token(const struct request *request)
+{
+    struct error error;
+    json_t *root;
+    int lock = -1, status = EXIT_FINE;
+
+    if (request->name == NULL)
+        return command_misused("token", "create needs --name");
+    lock = lock_folder_of(request->clients);
+    root = load(request->clients, true, &error);
+    if (root == NULL || !add_client(request, root, &error))
+        status = fail(&error);
+    json_decref(root);
+    if (lock >= 0)
+        (void)close(lock);
+    return status;
+}
+
+static bool is_named(const json_t *client, const char *name)
+{
+    const char *own = json_string_value(json_object_get(client, "name"));
+
+    return own != NULL && strcmp(own, name) == 0;
+}
+
+/* A cell's text: a string, or an array's strings with commas between. */
+static void print_cell(const json_t *value, const char *otherwise, int width)
+{
+    struct text cell = {0};
+    const json_t *element;
+    size_t i;
+
+    if (json_is_string(value))
+        text_add_escaped(&cell, span_of(json_string_value(value)));
+    json_array_foreach((json_t *)(uintptr_t)value, i, element)
+    {
+        text_add(&cell, i > 0 ? SPAN(",") : SPAN(""));
+        text_add_escaped(&cell, span_of(json_is_string(element)
+                                            ? json_string_value(element)
+                                            : "?"));
+    }
+    (void)printf("%-*s ", width, cell.len > 0 ? cell.bytes : otherwise);
+    text_fini(&cell);
+}
+
+static void print_client(const json_t *client)
+{
+    print_cell(json_object_get(client, "name"), "?", 16);
+    print_cell(json_object_get(client, "created"), "-", 24);
+    print_cell(json_object_get(client, "expires"), "never", 24);
+    print_cell(json_object_get(client, "credential"), "default", 12);
+    print_cell(json_object_get(client, "teams"), "*", 12);
+    print_cell(json_object_get(client, "allow"), "*", 16);
+    print_cell(json_object_get(client, "deny"), "-", 16);
+    (void)printf("%s\n", json_is_true(json_object_get(client, "admin")) ? "yes" : "no");
+}
+
+static int list_tokens(const struct request *request)
+{
+    struct error error;
+    json_t *root = load(request->clients, false, &error);
+    json_t *client;
+    size_t i;
+
+    if (root == NULL)
+        return fail(&error);
+    (void)printf("%-16s %-24s %-24s %-12s %-12s %-16s %-16s %s\n", "NAME", "CREATED",
+                 "EXPIRES", "CREDENTIAL", "TEAMS", "ALLOW", "DENY", "ADMIN");
+    json_array_foreach(json_object_get(root, "clients"), i, client)
+    {
+        if (request->name == NULL || is_named(client, request->name))
+            print_client(client);
+    }
+    json_decref(root);
+    return EXIT_FINE;
+}
+
+/* Takes every entry of the name out; how many there were. */
+static size_t remove_named(json_t *clients, const char *name)
+{
+    size_t removed = 0;
+
+    for (size_t i = json_array_size(clients); i > 0; i--) {
+        if (is_named(json_array_get(clients, i - 1), name) &&
+            json_array_remove(clients, i - 1) == 0)
+            removed++;
+    }
+    return removed;
+}
+
+static int revoke_tokens(const struct request *request)
+{
+    struct error error;
+    json_t *root;
+    size_t removed = 0;
+    int lock, status = EXIT_FINE;
+
+    if (request->name == NULL)
+        return command_misused("token", "revoke needs --name");
+    lock = lock_folder_of(request->clients);
+    root = load(request->clients, false, &error);
+    if (root != NULL) {
+        removed = remove_named(json_object_get(root, "clients"), request->name);
+        if (removed == 0)
+            (void)error_set(&error, "%s has no client \"%s\" (psgate token list shows them)",
+                            request->clients, request->name);
+    }
+    if (removed == 0 || !save(request->clients, root, &error))
+        status = fail(&error);
+    else
+        (void)fprintf(stderr,
+                      "revoked %zu token%s of %s (running gateways: on SIGHUP)\n", removed,
+                      removed == 1 ? "" : "s", request->name);
+    json_decref(root);
+    if (lock >= 0)
+        (void)close(lock);
+    return status;
+}
+
+static int run(const char *verb, const struct request *request)
+{
+    if (request->clients == NULL)
+        return command_misused("token", "needs --clients FILE");
+    if (strcmp(verb, "create") == 0)
+        return create_token(request);
+    if (strcmp(verb, "list") == 0)
+        return list_tokens(request);
+    if (strcmp(verb, "revoke") == 0)
+        return revoke_tokens(request);
+    return command_misused("token", "knows create, list and revoke");
+}
+
+/* Takes in one option; false when it cannot be. */
+static bool take_option(struct request *request, int option)
+{
+    switch (option) {
+    case 'c':
+        request->clients = optarg;
+        return true;
+    case 'n':
+        request->name = optarg;
+        return *optarg != '\0';
+    case 'a':
+        request->allow = optarg;
+        return true;
+    case 'd':
+        request->deny = optarg;
+        return true;
+    case 'e':
+        request->expires = optarg;
+        return true;
+    case 'k':
+        request->credential = optarg;
+        return *optarg != '\0';
+    case 't':
+        if (request->team_count == MOST_TEAMS || *optarg == '\0')
+            return false;
+        request->teams[request->team_count++] = optarg;
+        return true;
+    case 'A':
+        request->is_admin = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int command_token(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"clients", required_argument, NULL, 'c'},
+        {"name", required_argument, NULL, 'n'},
+        {"allow", required_argument, NULL, 'a'},
+        {"deny", required_argument, NULL, 'd'},
+        {"expires", required_argument, NULL, 'e'},
+        {"credential", required_argument, NULL, 'k'},
+        {"team", required_argument, NULL, 't'},
+        {"admin", no_argument, NULL, 'A'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    struct request request = {0};
+    int option;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        if (option == 'h') {
+            (void)fputs(help, stdout);
+            return EXIT_FINE;
+        }
+        if (!take_option(&request, option))
+            return command_bad_option("token", argv);
+    }
+    if (argc - optind != 1)
+        return command_misused("token", "needs one of create, list and revoke");
+    return run(argv[optind], &request);
+}

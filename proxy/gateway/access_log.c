@@ -1,0 +1,67 @@
+#include "gateway/access_log.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/exchange.h"
+
+enum { MOST_FIELDS = 12 };
+
+struct line {
+    struct log_field fields[MOST_FIELDS];
+    unsigned count;
+};
+
+static void add_text(struct line *line, const char *name, struct span value)
+{
+    if (value.len > 0)
+        line->fields[line->count++] = (struct log_field){.name = name, .value = value};
+}
+
+static void add_number(struct line *line, const char *name, int64_t number)
+{
+    line->fields[line->count++] = (struct log_field){.name = name, .number = number};
+}
+
+/* A path is logged without its query, and not at all if a token stands in it. */
+static void add_request(struct line *line, const struct exchange *exchange)
+{
+    const struct admission *admission = &exchange->admission;
+    const struct operation *operation = admission->operation;
+
+    add_text(line, "http.request.method", exchange->head.method);
+    if (!admission->has_secret_path)
+        add_text(line, "url.path", admission->target.path);
+    if (admission->client != NULL) {
+        add_text(line, "user.name", span_of(admission->client->name));
+        add_text(line, "event.action",
+                 operation != NULL ? span_of(operation->id) : SPAN("other"));
+    }
+}
+
+static void add_sizes(struct line *line, const struct exchange *exchange)
+{
+    const struct operation *operation = exchange->admission.operation;
+
+    if (operation != NULL && operation->is_audited)
+        return; /* the length of a secret's value is nobody's business */
+    add_number(line, "http.request.body.bytes", (int64_t)exchange->request_body_bytes);
+    add_number(line, "http.response.body.bytes", (int64_t)exchange->response_body_bytes);
+}
+
+void access_log_write(const struct exchange *exchange)
+{
+    struct line line = {.count = 0};
+
+    if (!exchange->snapshot->config->log.access || !log_is_on(LOG_INFO))
+        return;
+    if (exchange->conn != NULL)
+        add_text(&line, "source.address", span_of(exchange->conn->peer));
+    add_request(&line, exchange);
+    add_number(&line, "http.response.status_code", exchange->status);
+    add_number(&line, "event.duration",
+               (clock_monotonic_us() - exchange->started_us) * 1000);
+    add_sizes(&line, exchange);
+    if (exchange->error != NULL)
+        add_text(&line, "error.type", span_of(exchange->error));
+    log_write_fields("request", line.fields, line.count);
+}

@@ -1,0 +1,244 @@
+#include "gateway/admission.h"
+
+#include "base/secret.h"
+
+static bool refuse(struct admission *admission, enum reason reason)
+{
+    admission->reason = reason;
+    return false;
+}
+
+static bool refuse_fault(struct admission *admission, enum http_fault fault)
+{
+    admission->detail = http_fault_text(fault);
+    return refuse(admission, reason_of_fault(fault));
+}
+
+/* TRACE would echo the injected key back; CONNECT asks for a tunnel to anywhere. */
+static bool check_method(struct admission *admission, const struct http_head *head)
+{
+    if (span_equal_nocase(head->method, SPAN("TRACE")) ||
+        span_equal_nocase(head->method, SPAN("CONNECT")))
+        return refuse(admission, REASON_METHOD_REFUSED);
+    return true;
+}
+
+static bool check_form(struct admission *admission, const struct http_head *head)
+{
+    enum http_fault fault;
+
+    if (!http_target_split(head->target, head->method, &admission->target, &fault) ||
+        !http_check_host(head, &admission->target, &fault) ||
+        !http_request_framing(head, &admission->framing, &admission->length, &fault))
+        return refuse_fault(admission, fault);
+    if (http_head_find(head, HTTP_FIELD_OVERRIDE, NULL) != NULL)
+        return refuse_fault(admission, HTTP_FAULT_OVERRIDE_FIELD);
+    return true;
+}
+
+static void note_secrets(struct admission *admission, const struct http_path *path)
+{
+    for (unsigned i = 0; i < path->count && i < HTTP_PATH_SEGMENTS; i++) {
+        if (span_matches_glob(path->segments[i], SPAN("*psgate_*")))
+            admission->has_secret_path = true;
+    }
+}
+
+static bool check_path(struct admission *admission, const struct snapshot *snapshot,
+                       char *scratch, struct http_path *path)
+{
+    bool forward =
+        snapshot->config->upstream.encoded_slashes == CONFIG_SLASHES_FORWARD;
+    enum http_fault fault;
+
+    *path = (struct http_path){0};
+    if (admission->target.is_asterisk)
+        return true;
+    if (!http_path_split(admission->target.path, forward, scratch, path, &fault))
+        return refuse_fault(admission, fault);
+    note_secrets(admission, path);
+    return true;
+}
+
+/* RFC 6750 2.1: the scheme in any case, one token behind it. */
+static bool read_bearer(struct span value, struct span *token)
+{
+    const char *space = memchr(value.at, ' ', value.len);
+    size_t len = space != NULL ? (size_t)(space - value.at) : value.len;
+
+    if (!span_equal_nocase(span_make(value.at, len), SPAN("Bearer")))
+        return false;
+    *token = span_trim(span_make(value.at + len, value.len - len));
+    return true;
+}
+
+/* What the request shows of credentials; spans are empty where there are none. */
+struct shown {
+    struct span bearer, api_key;
+    bool has_authorization, is_bearer, has_api_key;
+};
+
+static bool read_credentials(struct admission *admission, const struct http_head *head,
+                             struct shown *shown)
+{
+    unsigned authorizations, api_keys;
+    const struct http_field *authorization =
+        http_head_find(head, HTTP_FIELD_AUTHORIZATION, &authorizations);
+    const struct http_field *api_key =
+        http_head_find(head, HTTP_FIELD_X_API_KEY, &api_keys);
+
+    *shown = (struct shown){0};
+    if (authorizations > 1 || api_keys > 1)
+        return refuse(admission, REASON_CREDENTIAL_REPEATED);
+    if (authorization != NULL) {
+        shown->has_authorization = true;
+        shown->is_bearer =
+            read_bearer(http_field_value(head, authorization), &shown->bearer);
+    }
+    if (api_key != NULL) {
+        shown->has_api_key = true;
+        shown->api_key = http_field_value(head, api_key);
+    }
+    return true;
+}
+
+/* Who has the token; compared by digest only. */
+static bool identify(struct admission *admission, const struct snapshot *snapshot,
+                     struct token_hasher *hasher, int64_t now_wall_ms, struct span token,
+                     const struct client **client)
+{
+    unsigned char digest[TOKEN_DIGEST_BYTES];
+
+    if (!token_digest(hasher, token, digest))
+        return refuse(admission, REASON_NO_MEMORY);
+    *client = client_find(snapshot->clients, digest);
+    secret_cleanse(digest, sizeof(digest));
+    if (*client == NULL)
+        return refuse(admission, token_is_well_formed(hasher, token)
+                                     ? REASON_TOKEN_UNKNOWN
+                                     : REASON_TOKEN_MALFORMED);
+    if (client_is_expired(*client, now_wall_ms))
+        return refuse(admission, REASON_TOKEN_EXPIRED);
+    return true;
+}
+
+/* INTERFACES, "On the wire": which credential counts, and that two must agree. */
+static bool authenticate(struct admission *admission, const struct http_head *head,
+                         const struct snapshot *snapshot, struct token_hasher *hasher,
+                         int64_t now_wall_ms)
+{
+    const struct client *other = NULL;
+    struct shown shown;
+    bool bearer_counts;
+
+    if (!read_credentials(admission, head, &shown))
+        return false;
+    bearer_counts = shown.is_bearer && (!shown.has_api_key || token_has_prefix(shown.bearer));
+    if (bearer_counts) {
+        admission->token = shown.bearer;
+        if (!identify(admission, snapshot, hasher, now_wall_ms, shown.bearer,
+                      &admission->client))
+            return false;
+    }
+    if (shown.has_api_key) {
+        if (!identify(admission, snapshot, hasher, now_wall_ms, shown.api_key, &other))
+            return false;
+        if (bearer_counts && strcmp(other->name, admission->client->name) != 0)
+            return refuse(admission, REASON_CREDENTIALS_DIFFER);
+        admission->token = shown.api_key;
+        if (!bearer_counts)
+            admission->client = other;
+        return true;
+    }
+    if (bearer_counts)
+        return true;
+    return refuse(admission, shown.has_authorization ? REASON_CREDENTIAL_MALFORMED
+                                                     : REASON_CREDENTIAL_MISSING);
+}
+
+static bool judge_path(struct admission *admission, const struct snapshot *snapshot,
+                       struct span method, const struct http_path *path,
+                       const struct operation **operation)
+{
+    *operation = admission->target.is_asterisk
+                     ? NULL
+                     : operation_match(snapshot->operations, method, path);
+    switch (client_judge(snapshot->clients, admission->client, *operation, path)) {
+    case CLIENT_MAY:
+        return true;
+    case CLIENT_MAY_NOT_DO:
+        admission->detail = *operation != NULL ? (*operation)->id : "other";
+        return refuse(admission, REASON_OPERATION_FORBIDDEN);
+    case CLIENT_MAY_NOT_TEAM:
+        break;
+    }
+    return refuse(admission, REASON_TEAM_FORBIDDEN);
+}
+
+/*
+ * With encoded slashes forwarded, upstream may read a path in two ways; both must be
+ * allowed. What is not plain is never taken for an operation that is treated lightly.
+ */
+static bool authorize(struct admission *admission, const struct snapshot *snapshot,
+                      struct span method, const struct http_path *path)
+{
+    const struct operation *otherwise;
+    struct http_path again;
+
+    if (!judge_path(admission, snapshot, method, path, &admission->operation))
+        return false;
+    if (!path->has_encoded_slash)
+        return true;
+    http_path_split_again(path, &again);
+    if (!judge_path(admission, snapshot, method, &again, &otherwise))
+        return false;
+    if (otherwise != NULL && (admission->operation == NULL || otherwise->is_audited))
+        admission->operation = otherwise;
+    return true;
+}
+
+/* Whether the path is the gateway's own, in any spelling. */
+static void find_own(struct admission *admission, const struct http_path *path)
+{
+    struct http_path again;
+
+    http_path_split_again(path, &again);
+    if (again.count == 0 || !span_equal_nocase(again.segments[0], SPAN(".psgate")))
+        return;
+    admission->is_own = true;
+    if (again.count == 2)
+        admission->own_name = again.segments[1];
+    admission->needs_no_client =
+        span_equal_nocase(admission->own_name, SPAN("healthz")) ||
+        span_equal_nocase(admission->own_name, SPAN("readyz"));
+}
+
+static bool check_own(struct admission *admission, const struct http_head *head)
+{
+    if (!admission->needs_no_client &&
+        !span_equal_nocase(admission->own_name, SPAN("whoami")))
+        return refuse(admission, REASON_NO_SUCH_ENDPOINT);
+    if (!span_equal(head->method, SPAN("GET")) && !span_equal(head->method, SPAN("HEAD")))
+        return refuse(admission, REASON_ENDPOINT_METHOD);
+    return true;
+}
+
+bool admission_judge(struct admission *admission, const struct http_head *head,
+                     const struct snapshot *snapshot, struct token_hasher *hasher,
+                     int64_t now_wall_ms, char *scratch)
+{
+    struct http_path path;
+
+    *admission = (struct admission){.own_name = SPAN("")};
+    if (!check_method(admission, head) || !check_form(admission, head) ||
+        !check_path(admission, snapshot, scratch, &path))
+        return false;
+    find_own(admission, &path);
+    if (admission->is_own && !check_own(admission, head))
+        return false;
+    if (admission->needs_no_client)
+        return true;
+    if (!authenticate(admission, head, snapshot, hasher, now_wall_ms))
+        return false;
+    return admission->is_own || authorize(admission, snapshot, head->method, &path);
+}

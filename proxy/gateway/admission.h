@@ -1,0 +1,42 @@
+/*
+ * May this request go on? Everything that is decided from its head alone, in one place and
+ * one order: form, then who asks, then what they may. Pure: no sockets, no clock.
+ */
+#ifndef PSGATE_GATEWAY_ADMISSION_H
+#define PSGATE_GATEWAY_ADMISSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/reason.h"
+#include "gateway/snapshot.h"
+#include "http/body.h"
+#include "http/head.h"
+#include "http/target.h"
+
+struct admission {
+    struct http_target target;
+    enum http_framing framing; /* of the request's body */
+    uint64_t length;
+    bool is_own;           /* a path below /.psgate/, never forwarded */
+    struct span own_name;  /* what follows /.psgate/; decoded */
+    bool needs_no_client;  /* a health probe */
+    bool has_secret_path;  /* a token stands in the path: it must not be logged */
+    const struct client *client;
+    struct span token;     /* as presented: what to blank in the query */
+    const struct operation *operation; /* NULL: other */
+
+    /* When refused. */
+    enum reason reason;
+    const char *detail; /* more words, or NULL */
+};
+
+/*
+ * Judges a complete request head. scratch takes the decoded path: at least as many bytes as
+ * the target has; own_name points into it or into the head. False: refused, see reason.
+ */
+bool admission_judge(struct admission *admission, const struct http_head *head,
+                     const struct snapshot *snapshot, struct token_hasher *hasher,
+                     int64_t now_wall_ms, char *scratch);
+
+#endif

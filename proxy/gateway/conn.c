@@ -1,0 +1,578 @@
+#include "gateway/conn.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/exchange.h"
+
+enum {
+    LINGER_MS = 2000,
+    DRAIN_GRACE_MS = 250,  /* a request may be on its way into an idle connection */
+    SLOWEST_BYTES = 256,   /* a second, averaged over a timeout: less is a trickle */
+    BODY_ROOM_BYTES = 32768, /* behind the largest head: for body bytes and pipelining */
+};
+
+static const char *const state_names[] = {"idle",   "head",   "exchange",
+                                          "tunnel", "linger", "closed"};
+
+/* Which states may follow, as bits. */
+#define TO(state) (1u << (state))
+static const unsigned successors[] = {
+    [CONN_IDLE] = TO(CONN_HEAD) | TO(CONN_LINGER) | TO(CONN_CLOSED),
+    [CONN_HEAD] = TO(CONN_EXCHANGE) | TO(CONN_LINGER) | TO(CONN_CLOSED),
+    [CONN_EXCHANGE] = TO(CONN_IDLE) | TO(CONN_TUNNEL) | TO(CONN_LINGER) | TO(CONN_CLOSED),
+    [CONN_TUNNEL] = TO(CONN_LINGER) | TO(CONN_CLOSED),
+    [CONN_LINGER] = TO(CONN_CLOSED),
+    [CONN_CLOSED] = 0,
+};
+
+static const struct {
+    const char *text;
+    bool is_error;
+} close_reasons[] = {
+    [CONN_CLOSE_DONE] = {"done", false},
+    [CONN_CLOSE_CLIENT_LEFT] = {"client left", false},
+    [CONN_CLOSE_IDLE] = {"idle too long", false},
+    [CONN_CLOSE_SLOW_CLIENT] = {"client takes bytes too slowly", true},
+    [CONN_CLOSE_ANSWER_CUT] = {"answer cut short", true},
+    [CONN_CLOSE_DRAINED] = {"shutting down", false},
+    [CONN_CLOSE_NO_MEMORY] = {"out of memory", true},
+};
+
+static void advance(struct conn *conn);
+
+static const struct config_limits *limits_of(const struct conn *conn)
+{
+    return &conn->station->snapshot->config->limits;
+}
+
+static void set_state(struct conn *conn, enum conn_state state)
+{
+    assert((successors[conn->state] & TO(state)) != 0);
+    conn->state = state;
+}
+
+/* Time limits */
+
+static uint64_t bytes_moved(const struct conn *conn)
+{
+    return conn->stream.bytes_read + conn->stream.bytes_written;
+}
+
+static void start_rate_window(struct conn *conn, int64_t now_ms)
+{
+    conn->progress_since_ms = now_ms;
+    conn->progress_before = bytes_moved(conn);
+}
+
+static int64_t progress_timeout(const struct conn *conn)
+{
+    return stream_queued(&conn->stream) > 0 ? limits_of(conn)->send_timeout_ms
+                                            : limits_of(conn)->body_timeout_ms;
+}
+
+/* Sets the time within which bytes must move, or lifts it where none are expected. */
+static void expect_progress(struct conn *conn, bool expects)
+{
+    if (!expects) {
+        deadline_lift(&conn->deadline);
+        return;
+    }
+    if (!deadline_is_set(&conn->deadline))
+        start_rate_window(conn, clock_monotonic_ms());
+    deadline_set(&conn->deadline, progress_timeout(conn));
+}
+
+/* Whether bytes have moved fast enough since the window began; begins a new one if so. */
+static bool keeps_rate(struct conn *conn)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t elapsed_ms = now_ms - conn->progress_since_ms;
+    uint64_t moved = bytes_moved(conn) - conn->progress_before;
+
+    if (elapsed_ms < progress_timeout(conn))
+        return true;
+    if (moved < (uint64_t)elapsed_ms * SLOWEST_BYTES / 1000)
+        return false;
+    start_rate_window(conn, now_ms);
+    return true;
+}
+
+static void on_too_slow(struct conn *conn)
+{
+    if (stream_queued(&conn->stream) > 0 || conn->exchange == NULL)
+        conn_close(conn, CONN_CLOSE_SLOW_CLIENT);
+    else
+        exchange_on_body_timeout(conn->exchange);
+}
+
+static void on_deadline(void *owner)
+{
+    struct conn *conn = owner;
+    bool has_moved = bytes_moved(conn) > conn->progress_before;
+
+    switch (conn->state) {
+    case CONN_IDLE:
+        conn_close(conn, CONN_CLOSE_IDLE);
+        break;
+    case CONN_HEAD:
+        exchange_refuse(conn->exchange, REASON_HEAD_TIMEOUT, NULL);
+        break;
+    case CONN_EXCHANGE:
+    case CONN_LINGER:
+        /* A queue that drains slowly raises no event until it is low: look here. */
+        if (stream_queued(&conn->stream) > 0 && has_moved && keeps_rate(conn)) {
+            start_rate_window(conn, clock_monotonic_ms());
+            expect_progress(conn, true);
+        } else if (conn->state == CONN_LINGER) {
+            conn_close(conn, CONN_CLOSE_DONE);
+        } else {
+            on_too_slow(conn);
+        }
+        break;
+    case CONN_TUNNEL:
+        conn_close(conn, CONN_CLOSE_IDLE);
+        break;
+    case CONN_CLOSED:
+        break;
+    }
+}
+
+void conn_note_tunnel_traffic(struct conn *conn)
+{
+    deadline_set(&conn->deadline, limits_of(conn)->tunnel_idle_timeout_ms);
+}
+
+/* Input memory */
+
+static bool ensure_input(struct conn *conn)
+{
+    if (conn->input != NULL)
+        return true;
+    conn->input_bytes = (size_t)limits_of(conn)->header_bytes + BODY_ROOM_BYTES;
+    conn->input = malloc(conn->input_bytes);
+    conn->input_start = conn->input_end = 0;
+    return conn->input != NULL;
+}
+
+static void drop_input(struct conn *conn)
+{
+    free(conn->input);
+    conn->input = NULL;
+    conn->input_start = conn->input_end = 0;
+}
+
+/* Pipelined bytes move to the front; an idle connection holds no memory. */
+static void compact_input(struct conn *conn)
+{
+    size_t left = conn->input_end - conn->input_start;
+
+    if (left == 0) {
+        drop_input(conn);
+        return;
+    }
+    memmove(conn->input, conn->input + conn->input_start, left);
+    conn->input_start = 0;
+    conn->input_end = left;
+}
+
+char *conn_take_input(struct conn *conn)
+{
+    char *input = conn->input;
+
+    conn->input = NULL;
+    conn->input_start = conn->input_end = 0;
+    return input;
+}
+
+/* The client's end of sending */
+
+static void on_peer_end(struct conn *conn)
+{
+    conn->peer_has_ended = true;
+    stream_want_read(&conn->stream, false);
+    switch (conn->state) {
+    case CONN_IDLE:
+    case CONN_LINGER:
+        conn_close(conn, CONN_CLOSE_DONE);
+        break;
+    case CONN_HEAD:
+        exchange_refuse(conn->exchange, REASON_MALFORMED,
+                        http_fault_text(HTTP_FAULT_CUT_SHORT));
+        break;
+    case CONN_EXCHANGE:
+    case CONN_TUNNEL:
+        exchange_on_client_end(conn->exchange);
+        break;
+    case CONN_CLOSED:
+        break;
+    }
+}
+
+static void on_read_end(struct conn *conn, enum stream_status status)
+{
+    if (status == STREAM_END)
+        on_peer_end(conn);
+    else if (status == STREAM_FAILED)
+        conn_close(conn, CONN_CLOSE_CLIENT_LEFT);
+}
+
+/* Reading */
+
+/* Reads into the input, behind what is there. False when nothing came. */
+static bool fill_input(struct conn *conn)
+{
+    enum stream_status status;
+    size_t room, got;
+
+    if (!ensure_input(conn)) {
+        conn_close(conn, CONN_CLOSE_NO_MEMORY);
+        return false;
+    }
+    room = conn->input_bytes - conn->input_end;
+    if (room == 0) {
+        stream_want_read(&conn->stream, false); /* until the exchange ends */
+        return false;
+    }
+    status = stream_read(&conn->stream, conn->input + conn->input_end, room, &got);
+    if (status != STREAM_OK) {
+        if (conn->input_end == 0)
+            drop_input(conn);
+        on_read_end(conn, status);
+        return false;
+    }
+    conn->input_end += got;
+    return true;
+}
+
+/*
+ * Gives the exchange what lies in the input. What it leaves is the next request's and moves
+ * up to the head, which stays at the front: so the room behind it is free again.
+ */
+static void feed_from_input(struct conn *conn)
+{
+    size_t head_len = conn->exchange->head.len;
+    struct span bytes = span_make(conn->input + conn->input_start,
+                                  conn->input_end - conn->input_start);
+
+    exchange_take_body(conn->exchange, &bytes);
+    if (conn->input == NULL)
+        return; /* the exchange has ended with a refusal */
+    memmove(conn->input + head_len, bytes.at, bytes.len);
+    conn->input_start = head_len;
+    conn->input_end = head_len + bytes.len;
+}
+
+/*
+ * Body bytes go by way of the worker's scratch, so that bodies cost no memory. A chunked
+ * body's end is not known beforehand: no more is read than the input could keep.
+ */
+static void read_body(struct conn *conn)
+{
+    struct exchange *exchange = conn->exchange;
+    size_t room = conn->input_bytes - conn->input_end;
+    size_t most = WORKER_SCRATCH_BYTES;
+    enum stream_status status;
+    struct span bytes;
+    size_t got;
+
+    if (conn->state == CONN_EXCHANGE && exchange->body.framing == HTTP_FRAMING_LENGTH)
+        most = exchange->body.left < most ? (size_t)exchange->body.left : most;
+    else if (conn->state == CONN_EXCHANGE)
+        most = room < most ? room : most;
+    status = stream_read(&conn->stream, conn->station->worker->scratch, most, &got);
+    if (status != STREAM_OK) {
+        on_read_end(conn, status);
+        return;
+    }
+    if (conn->state == CONN_EXCHANGE) {
+        if (!keeps_rate(conn)) {
+            on_too_slow(conn);
+            return;
+        }
+        expect_progress(conn, true);
+    }
+    bytes = span_make(conn->station->worker->scratch, got);
+    exchange_take_body(exchange, &bytes);
+    if (bytes.len > 0 && conn->input != NULL) {
+        memcpy(conn->input + conn->input_end, bytes.at, bytes.len);
+        conn->input_end += bytes.len;
+    }
+}
+
+static void discard(struct conn *conn)
+{
+    size_t got;
+
+    on_read_end(conn, stream_read(&conn->stream, conn->station->worker->scratch,
+                                  WORKER_SCRATCH_BYTES, &got));
+}
+
+static void on_readable(void *owner)
+{
+    struct conn *conn = owner;
+
+    switch (conn->state) {
+    case CONN_IDLE:
+    case CONN_HEAD:
+        if (fill_input(conn))
+            advance(conn);
+        break;
+    case CONN_EXCHANGE:
+        if (exchange_has_body(conn->exchange))
+            (void)fill_input(conn); /* pipelined */
+        else
+            read_body(conn);
+        break;
+    case CONN_TUNNEL:
+        read_body(conn);
+        break;
+    case CONN_LINGER:
+        discard(conn);
+        break;
+    case CONN_CLOSED:
+        break;
+    }
+}
+
+/* Requests, one after the other */
+
+static bool begin_head(struct conn *conn)
+{
+    conn->exchange = exchange_new(conn);
+    if (conn->exchange == NULL) {
+        conn_close(conn, CONN_CLOSE_NO_MEMORY);
+        return false;
+    }
+    set_state(conn, CONN_HEAD);
+    deadline_set(&conn->deadline, limits_of(conn)->header_timeout_ms);
+    return true;
+}
+
+/* Parses on; true when a head is complete and its exchange has begun. */
+static bool parse_head(struct conn *conn)
+{
+    struct http_head *head = &conn->exchange->head;
+
+    switch (http_head_parse(head, conn->input + conn->input_start,
+                            conn->input_end - conn->input_start,
+                            (size_t)limits_of(conn)->header_bytes)) {
+    case HTTP_PARSE_MORE:
+        return false;
+    case HTTP_PARSE_BAD:
+        exchange_refuse(conn->exchange, reason_of_fault(head->fault),
+                        http_fault_text(head->fault));
+        return false;
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    conn->input_start += head->len;
+    set_state(conn, CONN_EXCHANGE);
+    deadline_lift(&conn->deadline);
+    exchange_begin(conn->exchange);
+    return true;
+}
+
+/* Takes requests off the input until one must wait. A loop, so that pipelining is none. */
+static void advance(struct conn *conn)
+{
+    bool goes_on = true;
+
+    if (conn->is_advancing)
+        return;
+    conn->is_advancing = true;
+    while (goes_on && conn->input_end > conn->input_start &&
+           (conn->state == CONN_IDLE || conn->state == CONN_HEAD))
+        goes_on = (conn->state == CONN_HEAD || begin_head(conn)) && parse_head(conn);
+    conn->is_advancing = false;
+    if (conn->peer_has_ended &&
+        (conn->state == CONN_IDLE || conn->state == CONN_HEAD))
+        on_peer_end(conn);
+}
+
+static void become_idle(struct conn *conn)
+{
+    set_state(conn, CONN_IDLE);
+    compact_input(conn);
+    deadline_set(&conn->deadline, limits_of(conn)->keepalive_timeout_ms);
+    if (!conn->peer_has_ended)
+        stream_want_read(&conn->stream, true);
+    advance(conn);
+}
+
+/* Nothing follows. What the client still sends is read, or it might lose the answer. */
+static void linger(struct conn *conn)
+{
+    bool is_queued = stream_queued(&conn->stream) > 0;
+
+    set_state(conn, CONN_LINGER);
+    drop_input(conn);
+    if (conn->is_cut && !is_queued) {
+        conn_close(conn, CONN_CLOSE_ANSWER_CUT);
+        return;
+    }
+    if (!conn->is_cut)
+        stream_finish(&conn->stream);
+    if (conn->peer_has_ended && !is_queued) {
+        conn_close(conn, CONN_CLOSE_DONE);
+        return;
+    }
+    deadline_lift(&conn->deadline);
+    if (is_queued)
+        expect_progress(conn, true);
+    else
+        deadline_set(&conn->deadline, LINGER_MS);
+    if (!conn->peer_has_ended)
+        stream_want_read(&conn->stream, true);
+}
+
+void conn_end_exchange(struct conn *conn, bool keep_alive)
+{
+    conn->exchange = NULL;
+    if (conn->state == CONN_CLOSED)
+        return;
+    if (keep_alive && !conn->is_cut)
+        become_idle(conn);
+    else
+        linger(conn);
+}
+
+void conn_begin_tunnel(struct conn *conn)
+{
+    set_state(conn, CONN_TUNNEL);
+    conn_note_tunnel_traffic(conn);
+    conn_want_body(conn, true);
+}
+
+void conn_want_body(struct conn *conn, bool wants)
+{
+    if (conn->state == CONN_TUNNEL) {
+        stream_want_read(&conn->stream, wants && !conn->peer_has_ended);
+    } else {
+        expect_progress(conn, wants || stream_queued(&conn->stream) > 0);
+        /* With the body complete reading goes on: pipelining, and the client's end. */
+        stream_want_read(&conn->stream,
+                         (wants || exchange_has_body(conn->exchange)) &&
+                             !conn->peer_has_ended);
+    }
+    if (wants && conn->input_end > conn->input_start)
+        feed_from_input(conn);
+}
+
+/* Writing */
+
+bool conn_write(struct conn *conn, const struct iovec *vectors, int count)
+{
+    if (!stream_write(&conn->stream, vectors, count)) {
+        conn_close(conn, CONN_CLOSE_CLIENT_LEFT);
+        return false;
+    }
+    if (stream_queued(&conn->stream) > 0 && conn->state != CONN_TUNNEL)
+        expect_progress(conn, true);
+    return true;
+}
+
+bool conn_is_drained(const struct conn *conn)
+{
+    return stream_queued(&conn->stream) < STREAM_HIGH_BYTES;
+}
+
+static void on_drained(void *owner)
+{
+    struct conn *conn = owner;
+
+    if (conn->state == CONN_LINGER) {
+        if (stream_queued(&conn->stream) > 0)
+            return;
+        if (conn->is_cut || conn->peer_has_ended)
+            conn_close(conn, conn->is_cut ? CONN_CLOSE_ANSWER_CUT : CONN_CLOSE_DONE);
+        else
+            deadline_set(&conn->deadline, LINGER_MS);
+        return;
+    }
+    if (conn->exchange == NULL)
+        return;
+    if (conn->state == CONN_EXCHANGE)
+        expect_progress(conn, stream_queued(&conn->stream) > 0 ||
+                                  !exchange_has_body(conn->exchange));
+    exchange_on_client_drained(conn->exchange);
+}
+
+static void on_failed(void *owner)
+{
+    conn_close(owner, CONN_CLOSE_CLIENT_LEFT);
+}
+
+/* Beginning and end */
+
+static const struct stream_events stream_events = {NULL, on_readable, on_drained,
+                                                   on_failed};
+
+void conn_accept(struct station *station, int fd, const struct sockaddr *peer,
+                 SSL_CTX *context)
+{
+    struct conn *conn = calloc(1, sizeof(*conn));
+
+    if (conn == NULL ||
+        !stream_init_accepted(&conn->stream, station->worker, fd, context, &stream_events,
+                              conn)) {
+        if (conn == NULL)
+            evutil_closesocket(fd);
+        free(conn);
+        log_warn("a connection was turned away: out of memory");
+        return;
+    }
+    conn->station = station;
+    conn->opened_ms = clock_monotonic_ms();
+    peer_format(peer, conn->peer);
+    deadline_init(&conn->deadline, station->worker, on_deadline, conn);
+    deadline_set(&conn->deadline, limits_of(conn)->header_timeout_ms);
+    station_add_conn(station, conn);
+    stream_want_read(&conn->stream, true);
+    if (station->is_draining)
+        conn_drain(conn);
+}
+
+static void free_conn(struct retired *retired)
+{
+    free((char *)retired - offsetof(struct conn, retired));
+}
+
+static void log_close(const struct conn *conn, enum conn_close_reason reason)
+{
+    if (!log_is_on(LOG_DEBUG))
+        return;
+    log_debug("client %s: closed in state %s: %s%s, %llu bytes in, %llu out, %lld ms",
+              conn->peer, state_names[conn->state], close_reasons[reason].text,
+              close_reasons[reason].is_error ? " (error)" : "",
+              (unsigned long long)conn->stream.bytes_read,
+              (unsigned long long)conn->stream.bytes_written,
+              (long long)(clock_monotonic_ms() - conn->opened_ms));
+}
+
+void conn_close(struct conn *conn, enum conn_close_reason reason)
+{
+    if (conn->state == CONN_CLOSED)
+        return;
+    log_close(conn, reason);
+    set_state(conn, CONN_CLOSED);
+    if (conn->exchange != NULL)
+        exchange_on_client_left(conn->exchange);
+    conn->exchange = NULL;
+    deadline_fini(&conn->deadline);
+    if (conn->is_cut || close_reasons[reason].is_error)
+        stream_abort(&conn->stream);
+    else
+        stream_close(&conn->stream);
+    drop_input(conn);
+    station_remove_conn(conn->station, conn);
+    worker_retire(conn->station->worker, &conn->retired, free_conn);
+}
+
+void conn_drain(struct conn *conn)
+{
+    if (conn->state == CONN_IDLE)
+        deadline_set(&conn->deadline, DRAIN_GRACE_MS);
+}

@@ -1,0 +1,94 @@
+/*
+ * An exchange: one request and its answer. Two halves with a state each; one function moves
+ * each half, one function ends the exchange (DESIGN, "One request's way").
+ *
+ * It belongs to its client's connection, but may outlive it: a change that was sent whole
+ * is never cancelled, its answer is read to the end.
+ */
+#ifndef PSGATE_GATEWAY_EXCHANGE_H
+#define PSGATE_GATEWAY_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "base/text.h"
+#include "gateway/admission.h"
+#include "gateway/conn.h"
+#include "gateway/forward.h"
+#include "upstream/call.h"
+
+enum exchange_request {
+    REQUEST_RECEIVING,  /* the head, and then its judgement */
+    REQUEST_CONNECTING, /* a verified connection is awaited */
+    REQUEST_SENDING,    /* the body goes through */
+    REQUEST_SENT,
+};
+
+enum exchange_response {
+    RESPONSE_WAITING,
+    RESPONSE_RELAYING,
+    RESPONSE_DONE,
+};
+
+enum { EXCHANGE_VECTORS = 32, EXCHANGE_SIZE_LINES = 8, EXCHANGE_SIZE_LINE_BYTES = 20 };
+
+struct exchange {
+    struct station *station;
+    struct conn *conn; /* NULL once the client has left */
+    struct snapshot *snapshot;
+    struct exchange *next_spare;
+
+    enum exchange_request request_state;
+    enum exchange_response response_state;
+    struct http_head head; /* the client's request; lies in the connection's input */
+    struct admission admission;
+    char *kept_input; /* that memory, once the client has left */
+    struct http_body body;
+    struct text request_head; /* as forwarded */
+    struct upstream_request request;
+    struct upstream_call *call;
+    bool is_mutating, is_upgrade, keep_alive;
+
+    enum forward_body response_body;
+    uint16_t status;
+    const char *error; /* the Proxy-Status error of an answer of our own, or NULL */
+    struct text response_head;
+    struct text trailers; /* of the request, then of the answer, filtered */
+    struct iovec vectors[EXCHANGE_VECTORS]; /* gathered for the next write */
+    int vector_count;
+    char size_lines[EXCHANGE_SIZE_LINES][EXCHANGE_SIZE_LINE_BYTES];
+    int size_line_count;
+
+    int64_t started_us, sent_us;
+    uint64_t request_body_bytes, response_body_bytes;
+};
+
+/* For a connection on which a request begins. NULL when memory is out. */
+struct exchange *exchange_new(struct conn *conn);
+
+/* The head is complete: judge and go on. May end the exchange before it returns. */
+void exchange_begin(struct exchange *exchange);
+
+/* The head is not sound HTTP, or came too slowly: answer and end. */
+void exchange_refuse(struct exchange *exchange, enum reason reason, const char *detail);
+
+/* Takes body bytes (in a tunnel: any) off *input. May end the exchange. */
+void exchange_take_body(struct exchange *exchange, struct span *input);
+
+/* Whether the whole request body was taken. */
+bool exchange_has_body(const struct exchange *exchange);
+
+/* The client's side: FIN came; it left for good; its queue has drained; its body is slow. */
+void exchange_on_client_end(struct exchange *exchange);
+void exchange_on_client_left(struct exchange *exchange);
+void exchange_on_client_drained(struct exchange *exchange);
+void exchange_on_body_timeout(struct exchange *exchange);
+
+/* Gives the exchange's memory back without an answer: its connection is closing. */
+void exchange_free(struct exchange *exchange);
+
+/* Frees what the station kept for reuse. */
+void exchange_free_spares(struct station *station);
+
+#endif

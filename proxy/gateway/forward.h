@@ -1,0 +1,52 @@
+/*
+ * Heads on their way through: the client's request as it goes to upstream, and upstream's
+ * answer as it goes to the client. What the gateway must not change is copied byte for
+ * byte; the changes are the list "On the wire" in INTERFACES.md. Pure functions.
+ */
+#ifndef PSGATE_GATEWAY_FORWARD_H
+#define PSGATE_GATEWAY_FORWARD_H
+
+#include <stdbool.h>
+
+#include "base/text.h"
+#include "gateway/admission.h"
+#include "http/head.h"
+
+/*
+ * Writes the request head for upstream. *key_at is the offset in out at which the API key
+ * belongs: it is not in there. False when memory is out.
+ */
+bool forward_request_head(const struct http_head *head, const struct admission *admission,
+                          const char *authority, bool is_upgrade, struct text *out,
+                          size_t *key_at);
+
+/* How the answer's body is framed for the client. */
+enum forward_body {
+    FORWARD_NONE,   /* no body; Content-Length stays if the answer may have one */
+    FORWARD_LENGTH, /* as upstream's Content-Length says */
+    FORWARD_CHUNKED,
+    FORWARD_UNTIL_CLOSE,
+};
+
+enum forward_connection {
+    FORWARD_KEEP, /* say nothing: HTTP/1.1 keeps connections */
+    FORWARD_SAY_KEEP_ALIVE, /* to HTTP/1.0 clients that asked */
+    FORWARD_SAY_CLOSE,
+    FORWARD_SAY_UPGRADE, /* a 101 */
+};
+
+/* Writes an answer's head for the client. False when memory is out. */
+bool forward_response_head(const struct http_head *head, enum forward_body body,
+                           enum forward_connection connection, struct text *out);
+
+/*
+ * Writes the trailer fields that may go on, each with its CR LF. From requests, credential
+ * and override fields are dropped with those about framing and connections.
+ */
+bool forward_trailers(const struct http_head *trailers, bool is_request,
+                      struct text *out);
+
+/* Whether the head asks for a WebSocket (RFC 6455 4.1) on a request that could become one. */
+bool forward_is_websocket(const struct http_head *head, enum http_framing framing);
+
+#endif

@@ -1,0 +1,412 @@
+#include "gateway/gateway.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "gateway/station.h"
+
+/* A worker's thread with what it serves, and the letters that the main thread sends it. */
+struct crew {
+    struct gateway *gateway;
+    struct worker *worker;
+    struct station *station;
+    pthread_t thread;
+    bool has_thread;
+    struct letter adopt, drain, stop, idle;
+    bool is_idle; /* drained; main thread's */
+};
+
+struct gateway {
+    char *path, *sandbox_url;
+    struct snapshot *snapshot;
+    struct listener **listeners; /* in the order of the snapshot's configuration */
+    size_t listener_count;
+    struct stations shared;
+    struct crew *crews;
+    size_t crew_count, idle_crews;
+    struct mailbox *mailbox; /* the main thread's */
+    void (*on_drained)(void *arg);
+    void *arg;
+
+    pthread_mutex_t lock; /* over adoption */
+    pthread_cond_t adopted;
+    size_t adoptions_left;
+};
+
+#define CREW_OF(letter_, member)                                                         \
+    ((struct crew *)(void *)((char *)(letter_)-offsetof(struct crew, member)))
+
+/* Letters to the workers */
+
+static void on_adopt(struct letter *letter)
+{
+    struct crew *crew = CREW_OF(letter, adopt);
+    struct gateway *gateway = crew->gateway;
+    struct error error;
+
+    if (!station_adopt(crew->station, gateway->snapshot, gateway->listeners,
+                       gateway->listener_count, &error))
+        log_error("worker %u: %s", crew->worker->index, error.text);
+    (void)pthread_mutex_lock(&gateway->lock);
+    gateway->adoptions_left--;
+    (void)pthread_cond_signal(&gateway->adopted);
+    (void)pthread_mutex_unlock(&gateway->lock);
+}
+
+static void on_drain(struct letter *letter)
+{
+    station_drain(CREW_OF(letter, drain)->station);
+}
+
+static void on_stop(struct letter *letter)
+{
+    struct crew *crew = CREW_OF(letter, stop);
+
+    station_close_all(crew->station);
+    worker_stop(crew->worker);
+}
+
+/* Letter back: this worker has drained. */
+static void on_crew_idle(struct letter *letter)
+{
+    struct crew *crew = CREW_OF(letter, idle);
+    struct gateway *gateway = crew->gateway;
+
+    if (crew->is_idle)
+        return;
+    crew->is_idle = true;
+    if (++gateway->idle_crews == gateway->crew_count)
+        gateway->on_drained(gateway->arg);
+}
+
+static void on_station_idle(void *arg)
+{
+    struct crew *crew = arg;
+
+    crew->station->is_draining = false; /* said once; nothing accepts any more */
+    mailbox_send(crew->gateway->mailbox, &crew->idle);
+}
+
+/*
+ * Puts the gateway's snapshot and listeners in force everywhere. Waits: when it returns no
+ * worker knows the old ones, so that they can be freed.
+ */
+static void adopt_everywhere(struct gateway *gateway)
+{
+    const struct config *config = gateway->snapshot->config;
+
+    log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
+    atomic_store(&gateway->shared.max_connections, (unsigned)config->limits.connections);
+    (void)pthread_mutex_lock(&gateway->lock);
+    gateway->adoptions_left = gateway->crew_count;
+    for (size_t i = 0; i < gateway->crew_count; i++)
+        mailbox_send(gateway->crews[i].worker->mailbox, &gateway->crews[i].adopt);
+    while (gateway->adoptions_left > 0)
+        (void)pthread_cond_wait(&gateway->adopted, &gateway->lock);
+    (void)pthread_mutex_unlock(&gateway->lock);
+}
+
+/* Listeners */
+
+static struct listener *find_listener(const struct gateway *gateway,
+                                      const struct config_listen *listen)
+{
+    for (size_t i = 0; i < gateway->listener_count; i++) {
+        if (strcmp(gateway->listeners[i]->address, listen->address) == 0)
+            return gateway->listeners[i];
+    }
+    return NULL;
+}
+
+static struct listener *open_listener(const struct config_listen *listen,
+                                      struct error *error)
+{
+    const struct listener_options options = {
+        .address = listen->address,
+        .host = listen->host,
+        .port = listen->port,
+        .path = listen->path,
+        .mode = listen->mode,
+        .is_tls = listen->has_tls,
+    };
+
+    return listener_open(&options, error);
+}
+
+static bool is_among(struct listener *listener, struct listener *const *list,
+                     size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (list[i] == listener)
+            return true;
+    }
+    return false;
+}
+
+/* Closes those of list that others does not have. */
+static void close_except(struct listener **list, size_t count,
+                         struct listener *const *others, size_t other_count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!is_among(list[i], others, other_count))
+            listener_close(list[i]);
+    }
+    free(list);
+}
+
+/* The listeners for a snapshot: those that are open already, and new ones. NULL: error. */
+static struct listener **open_listeners(struct gateway *gateway,
+                                        const struct snapshot *snapshot,
+                                        struct error *error)
+{
+    const struct config *config = snapshot->config;
+    struct listener **list = calloc(config->listen_count, sizeof(struct listener *));
+
+    if (list == NULL) {
+        (void)error_set(error, "out of memory");
+        return NULL;
+    }
+    for (size_t i = 0; i < config->listen_count; i++) {
+        list[i] = find_listener(gateway, &config->listen[i]);
+        if (list[i] == NULL || is_among(list[i], list, i))
+            list[i] = open_listener(&config->listen[i], error);
+        if (list[i] == NULL) {
+            close_except(list, i, gateway->listeners, gateway->listener_count);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* Workers */
+
+static void *run_crew(void *arg)
+{
+    struct crew *crew = arg;
+
+    worker_run(crew->worker);
+    return NULL;
+}
+
+static bool start_crew(struct crew *crew, struct gateway *gateway, unsigned index,
+                       struct error *error)
+{
+    int errnum;
+
+    crew->gateway = gateway;
+    crew->adopt.open = on_adopt;
+    crew->drain.open = on_drain;
+    crew->stop.open = on_stop;
+    crew->idle.open = on_crew_idle;
+    crew->worker = worker_new(index, error);
+    if (crew->worker == NULL)
+        return false;
+    crew->station = station_new(&gateway->shared, crew->worker, error);
+    if (crew->station == NULL)
+        return false;
+    crew->station->on_idle = on_station_idle;
+    crew->station->arg = crew;
+    errnum = pthread_create(&crew->thread, NULL, run_crew, crew);
+    if (errnum != 0)
+        return error_set_errno(error, errnum, "cannot start a worker's thread");
+    crew->has_thread = true;
+    return true;
+}
+
+static size_t worker_count(const struct config *config)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (config->workers > 0)
+        return (size_t)config->workers;
+    return cores > 0 ? (size_t)cores : 1;
+}
+
+static bool start_crews(struct gateway *gateway, struct error *error)
+{
+    size_t count = worker_count(gateway->snapshot->config);
+
+    gateway->crews = calloc(count, sizeof(*gateway->crews));
+    if (gateway->crews == NULL)
+        return error_set(error, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        gateway->crew_count++;
+        if (!start_crew(&gateway->crews[i], gateway, (unsigned)i, error))
+            return false;
+    }
+    return true;
+}
+
+static void stop_crew(struct crew *crew)
+{
+    if (crew->has_thread) {
+        mailbox_send(crew->worker->mailbox, &crew->stop);
+        (void)pthread_join(crew->thread, NULL);
+    }
+    worker_free(crew->worker); /* opens the last letters and frees what was retired */
+    station_free(crew->station);
+}
+
+/* Connections need descriptors, two each: ask for what the hard limit gives. */
+static void raise_descriptor_limit(const struct config *config)
+{
+    rlim_t wanted = (rlim_t)config->limits.connections +
+                    (rlim_t)config->upstream.max_connections + 256;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < wanted)
+        log_warn("only %llu open files are allowed, but limits.connections and "
+                 "upstream.max_connections need %llu (raise LimitNOFILE)",
+                 (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+}
+
+static bool start(struct gateway *gateway, struct event_base *base, struct error *error)
+{
+    const struct config *config = gateway->snapshot->config;
+
+    log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
+    raise_descriptor_limit(config);
+    gateway->mailbox = mailbox_new(base, error);
+    if (gateway->mailbox == NULL)
+        return false;
+    gateway->listeners = open_listeners(gateway, gateway->snapshot, error);
+    if (gateway->listeners == NULL)
+        return false;
+    gateway->listener_count = config->listen_count;
+    if (!start_crews(gateway, error))
+        return false;
+    adopt_everywhere(gateway);
+    return true;
+}
+
+struct gateway *gateway_start(const char *path, const char *sandbox_url,
+                              struct event_base *base, void (*on_drained)(void *arg),
+                              void *arg, struct problems *problems, struct error *error)
+{
+    struct gateway *gateway = calloc(1, sizeof(*gateway));
+
+    if (gateway == NULL) {
+        (void)error_set(error, "out of memory");
+        return NULL;
+    }
+    (void)pthread_mutex_init(&gateway->lock, NULL);
+    (void)pthread_cond_init(&gateway->adopted, NULL);
+    gateway->path = strdup(path);
+    gateway->sandbox_url = sandbox_url != NULL ? strdup(sandbox_url) : NULL;
+    gateway->on_drained = on_drained;
+    gateway->arg = arg;
+    gateway->snapshot = snapshot_load(path, NULL, sandbox_url, problems);
+    if (gateway->snapshot == NULL || !start(gateway, base, error)) {
+        gateway_free(gateway);
+        return NULL;
+    }
+    snapshot_warn_inert(gateway->snapshot);
+    return gateway;
+}
+
+size_t gateway_listener_count(const struct gateway *gateway)
+{
+    return gateway->listener_count;
+}
+
+const char *gateway_listener_url(const struct gateway *gateway, size_t index)
+{
+    return gateway->listeners[index]->url;
+}
+
+/* Reload */
+
+static void log_problems(const struct problems *problems)
+{
+    const char *line = problems->lines.bytes;
+
+    while (line != NULL && *line != '\0') {
+        const char *end = strchr(line, '\n');
+        int len = end != NULL ? (int)(end - line) : (int)strlen(line);
+
+        log_error("%.*s", len, line);
+        line = end != NULL ? end + 1 : NULL;
+    }
+}
+
+static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
+                             struct listener **listeners)
+{
+    struct snapshot *old = gateway->snapshot;
+    struct listener **old_listeners = gateway->listeners;
+    size_t old_count = gateway->listener_count;
+
+    if (worker_count(fresh->config) != gateway->crew_count)
+        log_warn("the number of workers changes only at the next start");
+    gateway->snapshot = fresh;
+    gateway->listeners = listeners;
+    gateway->listener_count = fresh->config->listen_count;
+    adopt_everywhere(gateway);
+    snapshot_unref(old);
+    close_except(old_listeners, old_count, listeners, gateway->listener_count);
+    snapshot_warn_inert(fresh);
+}
+
+void gateway_reload(struct gateway *gateway)
+{
+    struct problems problems = {0};
+    struct snapshot *fresh =
+        snapshot_load(gateway->path, gateway->snapshot, gateway->sandbox_url, &problems);
+    struct listener **listeners = NULL;
+    struct error error;
+
+    if (fresh == NULL) {
+        log_problems(&problems);
+        log_error("reload refused: the configuration has %u problem%s, the old one stays "
+                  "in force",
+                  problems.count, problems.count == 1 ? "" : "s");
+        problems_fini(&problems);
+        return;
+    }
+    problems_fini(&problems);
+    listeners = open_listeners(gateway, fresh, &error);
+    if (listeners == NULL) {
+        log_error("reload refused: %s; the old configuration stays in force", error.text);
+        snapshot_unref(fresh);
+        return;
+    }
+    replace_snapshot(gateway, fresh, listeners);
+    log_info("configuration reloaded: generation %u, %zu clients", fresh->generation,
+             fresh->clients->count);
+}
+
+int64_t gateway_drain_timeout_ms(const struct gateway *gateway)
+{
+    return gateway->snapshot->config->limits.drain_timeout_ms;
+}
+
+void gateway_drain(struct gateway *gateway)
+{
+    for (size_t i = 0; i < gateway->crew_count; i++)
+        mailbox_send(gateway->crews[i].worker->mailbox, &gateway->crews[i].drain);
+}
+
+void gateway_free(struct gateway *gateway)
+{
+    if (gateway == NULL)
+        return;
+    for (size_t i = 0; i < gateway->crew_count; i++)
+        stop_crew(&gateway->crews[i]);
+    free(gateway->crews);
+    mailbox_free(gateway->mailbox);
+    snapshot_unref(gateway->snapshot);
+    close_except(gateway->listeners, gateway->listener_count, NULL, 0);
+    (void)pthread_cond_destroy(&gateway->adopted);
+    (void)pthread_mutex_destroy(&gateway->lock);
+    free(gateway->path);
+    free(gateway->sandbox_url);
+    free(gateway);
+}

@@ -1,0 +1,223 @@
+#include "gateway/reason.h"
+
+#define BAD "BAD_REQUEST"
+#define UNAUTHORIZED "UNAUTHORIZED"
+#define INTERNAL "INTERNAL_SERVER_ERROR"
+#define ERROR "http_request_error"
+#define DENIED "http_request_denied"
+#define CHALLENGE "WWW-Authenticate: Bearer realm=\"psgate\"\r\n"
+#define LATER "Retry-After: 1\r\n"
+#define METHODS "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+
+static const struct reason_row rows[REASON_COUNT] = {
+    [REASON_MALFORMED] = {400, BAD, ERROR, "the request is malformed", "mend the client",
+                          ""},
+    [REASON_TARGET_TOO_LONG] = {414, BAD, ERROR, "the request target is too long",
+                                "shorten it, or raise limits.header_bytes", ""},
+    [REASON_HEAD_TOO_LARGE] = {431, BAD, ERROR, "the request head is too large",
+                               "send fewer or shorter fields, or raise "
+                               "limits.header_bytes or limits.headers",
+                               ""},
+    [REASON_CODING_UNSUPPORTED] = {501, BAD, ERROR, "the transfer coding is unknown",
+                                   "send Content-Length or Transfer-Encoding: chunked",
+                                   ""},
+    [REASON_VERSION_UNSUPPORTED] = {505, BAD, ERROR, "the HTTP version is not supported",
+                                    "use HTTP/1.1", ""},
+    [REASON_METHOD_REFUSED] = {405, "METHOD_NOT_SUPPORTED", DENIED,
+                               "the gateway refuses TRACE and CONNECT",
+                               "use another method", METHODS},
+    [REASON_OVERRIDE_FIELD] = {400, BAD, DENIED,
+                               "a field that overrides method or target is refused",
+                               "send the method and target themselves", ""},
+    [REASON_HEAD_TIMEOUT] = {408, "TIMEOUT", ERROR,
+                             "the request head did not arrive within "
+                             "limits.header_timeout",
+                             "send it faster", ""},
+    [REASON_BODY_TIMEOUT] = {408, "TIMEOUT", ERROR,
+                             "the request body came too slowly for limits.body_timeout",
+                             "send it faster", ""},
+    [REASON_CREDENTIAL_REPEATED] = {400, BAD, ERROR, "a credential field is repeated",
+                                    "send one Authorization or one X-Api-Key field", ""},
+    [REASON_CREDENTIAL_MISSING] = {401, UNAUTHORIZED, DENIED, "no token was sent",
+                                   "send Authorization: Bearer TOKEN with a token that "
+                                   "psgate token create made",
+                                   CHALLENGE},
+    [REASON_CREDENTIAL_MALFORMED] = {401, UNAUTHORIZED, DENIED,
+                                     "the Authorization field is not Bearer TOKEN",
+                                     "send Authorization: Bearer TOKEN", CHALLENGE},
+    [REASON_TOKEN_MALFORMED] = {401, UNAUTHORIZED, DENIED,
+                                "that is not a psgate token, or it was cut or mistyped",
+                                "check that it was copied whole", CHALLENGE},
+    [REASON_TOKEN_UNKNOWN] = {401, UNAUTHORIZED, DENIED,
+                              "the token is unknown or was revoked",
+                              "ask for a new one (psgate token create)", CHALLENGE},
+    [REASON_TOKEN_EXPIRED] = {401, UNAUTHORIZED, DENIED, "the token has expired",
+                              "ask for a new one (psgate token create)", CHALLENGE},
+    [REASON_CREDENTIALS_DIFFER] = {401, UNAUTHORIZED, DENIED,
+                                   "Authorization and X-Api-Key name different clients",
+                                   "send only one of them", CHALLENGE},
+    [REASON_OPERATION_FORBIDDEN] = {403, "FORBIDDEN", DENIED,
+                                    "this client may not do that",
+                                    "see GET /.psgate/whoami, or ask for the operation to "
+                                    "be allowed in the clients file",
+                                    ""},
+    [REASON_TEAM_FORBIDDEN] = {403, "FORBIDDEN", DENIED,
+                               "this client may not act on that team, or on no team at "
+                               "all",
+                               "see GET /.psgate/whoami, or ask for the team to be added "
+                               "in the clients file",
+                               ""},
+    [REASON_NO_SUCH_ENDPOINT] = {404, "NOT_FOUND", ERROR,
+                                 "the gateway has no such endpoint",
+                                 "use /.psgate/healthz, /.psgate/readyz or "
+                                 "/.psgate/whoami",
+                                 ""},
+    [REASON_ENDPOINT_METHOD] = {405, "METHOD_NOT_SUPPORTED", ERROR,
+                                "the gateway's own endpoints are only read", "use GET",
+                                "Allow: GET, HEAD\r\n"},
+    [REASON_NOT_READY] = {503, INTERNAL, "proxy_internal_error",
+                          "the gateway is shutting down", "try another instance",
+                          LATER},
+    [REASON_NO_MEMORY] = {503, INTERNAL, "proxy_internal_error", "memory is out",
+                          "try again later", LATER},
+    [REASON_KEY_REFUSED] = {502, INTERNAL,
+                            "proxy_configuration_error; "
+                            "details=\"upstream refused the credential\"",
+                            "upstream refused the API key that the gateway holds",
+                            "have the operator check the credential's api_key_file", ""},
+    [REASON_NAME_NOT_RESOLVED] = {502, INTERNAL, "dns_error",
+                                  "the upstream's name cannot be resolved",
+                                  "check upstream.url and the DNS", LATER},
+    [REASON_CONNECTION_REFUSED] = {502, INTERNAL, "connection_refused",
+                                   "upstream refused the connection",
+                                   "check upstream.url, or try again later", LATER},
+    [REASON_CONNECTION_FAILED] = {502, INTERNAL, "destination_ip_unroutable",
+                                  "upstream cannot be reached",
+                                  "check upstream.url and the network", LATER},
+    [REASON_CONNECT_TIMEOUT] = {504, "TIMEOUT", "connection_timeout",
+                                "upstream did not accept a connection in time",
+                                "try again later", LATER},
+    [REASON_TLS_CERTIFICATE] = {502, INTERNAL, "tls_certificate_error",
+                                "the upstream's certificate was not accepted, so nothing "
+                                "was sent",
+                                "check upstream.url and upstream.ca_file", LATER},
+    [REASON_TLS_ALERT] = {502, INTERNAL, "tls_alert_received",
+                          "upstream refused the TLS handshake",
+                          "check upstream.url and its TLS settings", LATER},
+    [REASON_TLS_PROTOCOL] = {502, INTERNAL, "tls_protocol_error",
+                             "the TLS handshake with upstream failed",
+                             "check that upstream.url is an https server", LATER},
+    [REASON_NO_CONNECTION_FREE] = {503, INTERNAL, "connection_limit_reached",
+                                   "all connections to upstream are in use",
+                                   "try again later, or raise upstream.max_connections",
+                                   LATER},
+    [REASON_SEND_TIMEOUT] = {504, "TIMEOUT", "connection_write_timeout",
+                             "upstream stopped taking the request",
+                             "check what became of the request before repeating it", ""},
+    [REASON_RESPONSE_TIMEOUT] = {504, "TIMEOUT", "http_response_timeout",
+                                 "upstream did not answer within "
+                                 "upstream.response_timeout",
+                                 "check what became of the request before repeating it",
+                                 ""},
+    [REASON_CLOSED_EARLY] = {502, INTERNAL, "connection_terminated",
+                             "upstream closed the connection before it answered",
+                             "check what became of the request before repeating it", ""},
+    [REASON_CUT_SHORT] = {502, INTERNAL, "http_response_incomplete",
+                          "the upstream's answer was cut short",
+                          "check what became of the request before repeating it", ""},
+    [REASON_RESPONSE_INVALID] = {502, INTERNAL, "http_protocol_error",
+                                 "what upstream answered is not sound HTTP",
+                                 "check that upstream.url is the API", ""},
+    [REASON_RESPONSE_TOO_LARGE] = {502, INTERNAL, "http_response_header_section_size",
+                                   "the head of the upstream's answer is too large",
+                                   "raise limits.header_bytes or limits.headers", ""},
+    [REASON_UNASKED_UPGRADE] = {502, INTERNAL, "http_protocol_error",
+                                "upstream switched protocols unasked",
+                                "check that upstream.url is the API", ""},
+};
+
+const struct reason_row *reason_row(enum reason reason)
+{
+    return &rows[reason];
+}
+
+enum reason reason_of_fault(enum http_fault fault)
+{
+    switch (fault) {
+    case HTTP_FAULT_START_LINE_TOO_LONG:
+        return REASON_TARGET_TOO_LONG;
+    case HTTP_FAULT_HEAD_TOO_LARGE:
+    case HTTP_FAULT_TOO_MANY_FIELDS:
+        return REASON_HEAD_TOO_LARGE;
+    case HTTP_FAULT_CODING_UNSUPPORTED:
+        return REASON_CODING_UNSUPPORTED;
+    case HTTP_FAULT_VERSION:
+        return REASON_VERSION_UNSUPPORTED;
+    case HTTP_FAULT_OVERRIDE_FIELD:
+        return REASON_OVERRIDE_FIELD;
+    case HTTP_FAULT_NO_MEMORY:
+        return REASON_NO_MEMORY;
+    default:
+        return REASON_MALFORMED;
+    }
+}
+
+enum reason reason_of_failure(enum upstream_failure failure)
+{
+    static const enum reason reasons[UPSTREAM_FAILURES] = {
+        [UPSTREAM_NAME_NOT_RESOLVED] = REASON_NAME_NOT_RESOLVED,
+        [UPSTREAM_CONNECTION_REFUSED] = REASON_CONNECTION_REFUSED,
+        [UPSTREAM_CONNECTION_FAILED] = REASON_CONNECTION_FAILED,
+        [UPSTREAM_CONNECT_TIMEOUT] = REASON_CONNECT_TIMEOUT,
+        [UPSTREAM_TLS_CERTIFICATE] = REASON_TLS_CERTIFICATE,
+        [UPSTREAM_TLS_ALERT] = REASON_TLS_ALERT,
+        [UPSTREAM_TLS_PROTOCOL] = REASON_TLS_PROTOCOL,
+        [UPSTREAM_NO_CONNECTION_FREE] = REASON_NO_CONNECTION_FREE,
+        [UPSTREAM_SEND_TIMEOUT] = REASON_SEND_TIMEOUT,
+        [UPSTREAM_RESPONSE_TIMEOUT] = REASON_RESPONSE_TIMEOUT,
+        [UPSTREAM_CLOSED_EARLY] = REASON_CLOSED_EARLY,
+        [UPSTREAM_CUT_SHORT] = REASON_CUT_SHORT,
+        [UPSTREAM_RESPONSE_INVALID] = REASON_RESPONSE_INVALID,
+        [UPSTREAM_RESPONSE_TOO_LARGE] = REASON_RESPONSE_TOO_LARGE,
+        [UPSTREAM_UNASKED_UPGRADE] = REASON_UNASKED_UPGRADE,
+        [UPSTREAM_NO_MEMORY] = REASON_NO_MEMORY,
+    };
+
+    return reasons[failure];
+}
+
+const char *reason_status_text(unsigned status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 414:
+        return "URI Too Long";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 501:
+        return "Not Implemented";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "";
+    }
+}

@@ -1,0 +1,74 @@
+/*
+ * Why the gateway answers by itself: a closed list, and the one table that maps each reason
+ * to a status, the API's error code, the Proxy-Status error (RFC 9209) and the words.
+ */
+#ifndef PSGATE_GATEWAY_REASON_H
+#define PSGATE_GATEWAY_REASON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "http/fault.h"
+#include "upstream/failure.h"
+
+enum reason {
+    REASON_MALFORMED,
+    REASON_TARGET_TOO_LONG,
+    REASON_HEAD_TOO_LARGE,
+    REASON_CODING_UNSUPPORTED,
+    REASON_VERSION_UNSUPPORTED,
+    REASON_METHOD_REFUSED,
+    REASON_OVERRIDE_FIELD,
+    REASON_HEAD_TIMEOUT,
+    REASON_BODY_TIMEOUT,
+    REASON_CREDENTIAL_REPEATED,
+    REASON_CREDENTIAL_MISSING,
+    REASON_CREDENTIAL_MALFORMED,
+    REASON_TOKEN_MALFORMED,
+    REASON_TOKEN_UNKNOWN,
+    REASON_TOKEN_EXPIRED,
+    REASON_CREDENTIALS_DIFFER,
+    REASON_OPERATION_FORBIDDEN,
+    REASON_TEAM_FORBIDDEN,
+    REASON_NO_SUCH_ENDPOINT,
+    REASON_ENDPOINT_METHOD,
+    REASON_NOT_READY,
+    REASON_NO_MEMORY,
+    REASON_KEY_REFUSED,
+    REASON_NAME_NOT_RESOLVED,
+    REASON_CONNECTION_REFUSED,
+    REASON_CONNECTION_FAILED,
+    REASON_CONNECT_TIMEOUT,
+    REASON_TLS_CERTIFICATE,
+    REASON_TLS_ALERT,
+    REASON_TLS_PROTOCOL,
+    REASON_NO_CONNECTION_FREE,
+    REASON_SEND_TIMEOUT,
+    REASON_RESPONSE_TIMEOUT,
+    REASON_CLOSED_EARLY,
+    REASON_CUT_SHORT,
+    REASON_RESPONSE_INVALID,
+    REASON_RESPONSE_TOO_LARGE,
+    REASON_UNASKED_UPGRADE,
+    REASON_COUNT
+};
+
+struct reason_row {
+    uint16_t status;
+    const char *code;        /* what the API's clients know: FACTS.md */
+    const char *proxy_error; /* RFC 9209 2.3, with its details parameter if it has one */
+    const char *message;     /* what is wrong */
+    const char *advice;      /* what to do next */
+    const char *fields;      /* further field lines of the answer, or "" */
+};
+
+const struct reason_row *reason_row(enum reason reason);
+
+/* The reasons behind a message's fault and an upstream's failure. */
+enum reason reason_of_fault(enum http_fault fault);
+enum reason reason_of_failure(enum upstream_failure failure);
+
+/* "Bad Request"; "" for a status that the gateway never makes. */
+const char *reason_status_text(unsigned status);
+
+#endif

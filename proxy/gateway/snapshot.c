@@ -1,0 +1,124 @@
+#include "gateway/snapshot.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "config/address.h"
+
+static SSL_CTX *load_listener_tls(const struct config_tls *tls, struct error *error)
+{
+    const struct tls_server_options options = {
+        .certificate = tls->certificate,
+        .private_key = tls->private_key,
+        .client_ca = tls->client_auth != CONFIG_CLIENT_AUTH_NONE ? tls->client_ca : NULL,
+        .requires_client_certificate = tls->client_auth == CONFIG_CLIENT_AUTH_REQUIRED,
+    };
+
+    return tls_server_context(&options, error);
+}
+
+static void load_tls(struct snapshot *snapshot, struct problems *problems)
+{
+    const struct config *config = snapshot->config;
+
+    snapshot->tls = calloc(config->listen_count, sizeof(SSL_CTX *));
+    if (snapshot->tls == NULL) {
+        problems_add(problems, config->path, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < config->listen_count; i++) {
+        struct error error;
+
+        if (!config->listen[i].has_tls)
+            continue;
+        snapshot->tls[i] = load_listener_tls(&config->listen[i].tls, &error);
+        if (snapshot->tls[i] == NULL)
+            problems_add(problems, config->path, "listen[%zu].tls: %s", i, error.text);
+    }
+}
+
+static void use_sandbox(struct config *config, const char *url, struct problems *problems)
+{
+    struct error error;
+
+    config->upstream.ca_file = NULL;
+    if (!address_parse_url(&config->arena, url, &config->upstream, &error))
+        problems_add(problems, config->path, "upstream.url: %s", error.text);
+}
+
+/* Every part is tried, so that all problems of all files are told at once. */
+static void load_parts(struct snapshot *snapshot, const struct snapshot *previous,
+                       const char *sandbox_url, struct problems *problems)
+{
+    struct config *config = snapshot->config;
+    struct error error;
+
+    if (sandbox_url != NULL)
+        use_sandbox(config, sandbox_url, problems);
+    snapshot->operations = operation_table_load(config->operations_file, problems);
+    if (snapshot->operations != NULL)
+        snapshot->clients = client_set_load(config->clients_file, config,
+                                            snapshot->operations, problems);
+    snapshot->credentials = credential_set_load(
+        config, previous != NULL ? previous->config : NULL,
+        previous != NULL ? previous->credentials : NULL, problems);
+    load_tls(snapshot, problems);
+    snapshot->target = upstream_target_new(&config->upstream, &config->limits, &error);
+    if (snapshot->target == NULL)
+        problems_add(problems, config->path, "upstream: %s", error.text);
+}
+
+struct snapshot *snapshot_load(const char *path, const struct snapshot *previous,
+                               const char *sandbox_url, struct problems *problems)
+{
+    struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+    unsigned before = problems->count;
+
+    if (snapshot == NULL) {
+        problems_add(problems, path, "out of memory");
+        return NULL;
+    }
+    atomic_init(&snapshot->references, 1);
+    snapshot->generation = previous != NULL ? previous->generation + 1 : 1;
+    snapshot->config = config_load(path, problems);
+    if (snapshot->config != NULL)
+        load_parts(snapshot, previous, sandbox_url, problems);
+    if (problems->count == before)
+        return snapshot;
+    snapshot_unref(snapshot);
+    return NULL;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot)
+{
+    (void)atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
+    return snapshot;
+}
+
+void snapshot_unref(struct snapshot *snapshot)
+{
+    if (snapshot == NULL || atomic_fetch_sub(&snapshot->references, 1) != 1)
+        return;
+    for (size_t i = 0; snapshot->tls != NULL && i < snapshot->config->listen_count; i++)
+        SSL_CTX_free(snapshot->tls[i]);
+    free(snapshot->tls);
+    upstream_target_unref(snapshot->target);
+    credential_set_free(snapshot->credentials);
+    client_set_free(snapshot->clients);
+    operation_table_free(snapshot->operations);
+    config_free(snapshot->config);
+    free(snapshot);
+}
+
+void snapshot_warn_inert(const struct snapshot *snapshot)
+{
+    const struct config *config = snapshot->config;
+
+    for (size_t i = 0; config->inert[i] != NULL; i++)
+        log_warn("%s: the section \"%s\" is checked, but has no effect in this version",
+                 config->path, config->inert[i]);
+    if (snapshot->clients->has_inert_members)
+        log_warn("%s: rate, burst, tls_subject and uid are checked, but have no effect in "
+                 "this version",
+                 config->clients_file);
+}

@@ -1,0 +1,43 @@
+/*
+ * All that a configuration file and the files it names amount to: immutable, loaded whole
+ * or not at all, reference-counted. A running exchange keeps the one that it began with.
+ */
+#ifndef PSGATE_GATEWAY_SNAPSHOT_H
+#define PSGATE_GATEWAY_SNAPSHOT_H
+
+#include <stdatomic.h>
+
+#include <openssl/ssl.h>
+
+#include "access/client.h"
+#include "access/credential.h"
+#include "api/operations.h"
+#include "config/config.h"
+#include "upstream/target.h"
+
+struct snapshot {
+    _Atomic unsigned references;
+    unsigned generation; /* counts the loads */
+    struct config *config;
+    struct operation_table *operations;
+    struct client_set *clients;
+    struct credential_set *credentials;
+    struct upstream_target *target;
+    SSL_CTX **tls; /* one a listener of the configuration; NULL: plain */
+};
+
+/*
+ * Loads everything. previous (may be NULL) is what runs now. sandbox_url, if not NULL,
+ * takes the place of upstream.url and its trust. NULL when there were problems, which are
+ * then in *problems.
+ */
+struct snapshot *snapshot_load(const char *path, const struct snapshot *previous,
+                               const char *sandbox_url, struct problems *problems);
+
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot *snapshot);
+
+/* Logs, at warn, what is configured but has no effect in this version. */
+void snapshot_warn_inert(const struct snapshot *snapshot);
+
+#endif

@@ -1,0 +1,307 @@
+#include "gateway/station.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "gateway/conn.h"
+#include "gateway/exchange.h"
+
+/* A door: this worker's way of accepting on one listener. */
+struct door {
+    struct station *station;
+    struct acceptor *acceptor;
+    const struct listener *listener; /* lives until every station has dropped its door */
+    SSL_CTX *tls;                    /* a reference, or NULL: plain */
+    struct door *next;
+};
+
+struct station_pool {
+    struct upstream_target *target; /* a reference: so that no new one has its address */
+    struct upstream_pool *pool;
+    struct station_pool *next;
+};
+
+static const struct timeval accept_again = {.tv_usec = 20000};
+
+static void on_retry_accept(evutil_socket_t fd, short what, void *arg);
+
+struct station *station_new(struct stations *shared, struct worker *worker,
+                            struct error *error)
+{
+    struct station *station = calloc(1, sizeof(*station));
+
+    if (station == NULL) {
+        (void)error_set(error, "out of memory");
+        return NULL;
+    }
+    station->shared = shared;
+    station->worker = worker;
+    station->hasher = token_hasher_new(error);
+    (void)evtimer_assign(&station->retry_accept, worker->base, on_retry_accept, station);
+    if (station->hasher == NULL) {
+        station_free(station);
+        return NULL;
+    }
+    return station;
+}
+
+/* Doors */
+
+static void on_accept(void *arg, int fd, const struct sockaddr *peer)
+{
+    struct door *door = arg;
+
+    conn_accept(door->station, fd, peer, door->tls);
+}
+
+static void close_door(struct door *door)
+{
+    acceptor_close(door->acceptor);
+    SSL_CTX_free(door->tls);
+    free(door);
+}
+
+static struct door *open_door(struct station *station, const struct listener *listener,
+                              struct error *error)
+{
+    struct door *door = calloc(1, sizeof(*door));
+
+    if (door == NULL) {
+        (void)error_set(error, "out of memory");
+        return NULL;
+    }
+    door->station = station;
+    door->listener = listener;
+    door->acceptor = acceptor_new(station->worker, listener, on_accept, door, error);
+    if (door->acceptor == NULL) {
+        free(door);
+        return NULL;
+    }
+    if (station->is_paused)
+        acceptor_pause(door->acceptor);
+    return door;
+}
+
+static struct door *take_door(struct door **doors, const struct listener *listener)
+{
+    for (struct door **link = doors; *link != NULL; link = &(*link)->next) {
+        struct door *door = *link;
+
+        if (door->listener == listener) {
+            *link = door->next;
+            return door;
+        }
+    }
+    return NULL;
+}
+
+static void close_doors(struct door **doors)
+{
+    while (*doors != NULL) {
+        struct door *door = *doors;
+
+        *doors = door->next;
+        close_door(door);
+    }
+}
+
+/* Keeps the doors of listeners that stay, opens new ones, closes the rest. */
+static bool change_doors(struct station *station, struct listener *const *listeners,
+                         size_t count, struct error *error)
+{
+    struct door *kept = NULL;
+    bool is_whole = true;
+
+    for (size_t i = 0; i < count; i++) {
+        struct door *door = take_door(&station->doors, listeners[i]);
+        SSL_CTX *tls = station->snapshot->tls[i];
+
+        if (door == NULL)
+            door = open_door(station, listeners[i], error);
+        if (door == NULL) {
+            is_whole = false;
+            continue;
+        }
+        if (tls != NULL)
+            (void)SSL_CTX_up_ref(tls);
+        SSL_CTX_free(door->tls);
+        door->tls = tls;
+        door->next = kept;
+        kept = door;
+    }
+    close_doors(&station->doors);
+    station->doors = kept;
+    return is_whole;
+}
+
+/* The limit on connections */
+
+static void pause_accepting(struct station *station)
+{
+    station->is_paused = true;
+    for (struct door *door = station->doors; door != NULL; door = door->next)
+        acceptor_pause(door->acceptor);
+    (void)event_add(&station->retry_accept, &accept_again);
+}
+
+/* Looks whether connections of any worker have gone; several may have the same idea. */
+static void on_retry_accept(evutil_socket_t fd, short what, void *arg)
+{
+    struct station *station = arg;
+
+    (void)fd;
+    (void)what;
+    if (atomic_load(&station->shared->connections) >=
+        atomic_load(&station->shared->max_connections)) {
+        (void)event_add(&station->retry_accept, &accept_again);
+        return;
+    }
+    station->is_paused = false;
+    for (struct door *door = station->doors; door != NULL; door = door->next)
+        acceptor_resume(door->acceptor);
+}
+
+void station_add_conn(struct station *station, struct conn *conn)
+{
+    unsigned now = atomic_fetch_add(&station->shared->connections, 1) + 1;
+
+    conn->next = station->conns;
+    conn->link = &station->conns;
+    if (station->conns != NULL)
+        station->conns->link = &conn->next;
+    station->conns = conn;
+    if (now >= atomic_load(&station->shared->max_connections) && !station->is_paused)
+        pause_accepting(station);
+}
+
+static void check_idle(struct station *station)
+{
+    if (station->is_draining && station->conns == NULL && station->orphans == 0)
+        station->on_idle(station->arg);
+}
+
+void station_remove_conn(struct station *station, struct conn *conn)
+{
+    *conn->link = conn->next;
+    if (conn->next != NULL)
+        conn->next->link = conn->link;
+    (void)atomic_fetch_sub(&station->shared->connections, 1);
+    check_idle(station);
+}
+
+void station_add_orphan(struct station *station)
+{
+    station->orphans++;
+}
+
+void station_remove_orphan(struct station *station)
+{
+    station->orphans--;
+    check_idle(station);
+}
+
+/* Upstream pools, one a target that is in use */
+
+struct upstream_pool *station_pool(struct station *station,
+                                   const struct snapshot *snapshot)
+{
+    struct station_pool *entry;
+
+    for (entry = station->pools; entry != NULL; entry = entry->next) {
+        if (entry->target == snapshot->target)
+            return entry->pool;
+    }
+    entry = calloc(1, sizeof(*entry));
+    if (entry == NULL)
+        return NULL;
+    entry->pool = upstream_pool_new(station->worker, snapshot->target);
+    if (entry->pool == NULL) {
+        free(entry);
+        return NULL;
+    }
+    entry->target = upstream_target_ref(snapshot->target);
+    entry->next = station->pools;
+    station->pools = entry;
+    return entry->pool;
+}
+
+/* Closes the pools of all targets but one. */
+static void close_pools(struct station *station, const struct upstream_target *kept)
+{
+    struct station_pool **link = &station->pools;
+
+    while (*link != NULL) {
+        struct station_pool *entry = *link;
+
+        if (entry->target == kept) {
+            link = &entry->next;
+            continue;
+        }
+        *link = entry->next;
+        upstream_pool_close(entry->pool);
+        upstream_target_unref(entry->target);
+        free(entry);
+    }
+}
+
+/* Snapshots */
+
+static bool resize_scratch(struct station *station, size_t bytes)
+{
+    char *scratch;
+
+    if (station->path_scratch_bytes >= bytes)
+        return true;
+    scratch = realloc(station->path_scratch, bytes);
+    if (scratch == NULL)
+        return false;
+    station->path_scratch = scratch;
+    station->path_scratch_bytes = bytes;
+    return true;
+}
+
+bool station_adopt(struct station *station, struct snapshot *snapshot,
+                   struct listener *const *listeners, size_t count, struct error *error)
+{
+    if (!resize_scratch(station, (size_t)snapshot->config->limits.header_bytes))
+        return error_set(error, "out of memory");
+    snapshot_unref(station->snapshot);
+    station->snapshot = snapshot_ref(snapshot);
+    close_pools(station, snapshot->target);
+    return change_doors(station, listeners, count, error);
+}
+
+void station_drain(struct station *station)
+{
+    struct conn *next;
+
+    station->is_draining = true;
+    (void)event_del(&station->retry_accept);
+    close_doors(&station->doors); /* takes in what has connected already */
+    for (struct conn *conn = station->conns; conn != NULL; conn = next) {
+        next = conn->next;
+        conn_drain(conn);
+    }
+    check_idle(station);
+}
+
+void station_close_all(struct station *station)
+{
+    (void)event_del(&station->retry_accept);
+    close_doors(&station->doors);
+    while (station->conns != NULL)
+        conn_close(station->conns, CONN_CLOSE_DRAINED);
+    close_pools(station, NULL);
+}
+
+void station_free(struct station *station)
+{
+    if (station == NULL)
+        return;
+    exchange_free_spares(station);
+    token_hasher_free(station->hasher);
+    snapshot_unref(station->snapshot);
+    free(station->path_scratch);
+    free(station);
+}

@@ -1,0 +1,79 @@
+/*
+ * A station: the gateway's side of one worker. Connections and exchanges of that worker
+ * hang off it; nothing in it is touched by another thread.
+ */
+#ifndef PSGATE_GATEWAY_STATION_H
+#define PSGATE_GATEWAY_STATION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <event2/event_struct.h>
+
+#include "gateway/snapshot.h"
+#include "net/listener.h"
+#include "net/worker.h"
+#include "upstream/pool.h"
+
+struct conn;
+struct exchange;
+struct door;
+struct station_pool;
+
+/* What all stations share. */
+struct stations {
+    _Atomic unsigned connections; /* clients', of all workers */
+    _Atomic unsigned max_connections;
+};
+
+struct station {
+    struct stations *shared;
+    struct worker *worker;
+    struct snapshot *snapshot; /* in force for new requests */
+    struct token_hasher *hasher;
+    char *path_scratch; /* for one path's decoded segments; as large as a head may be */
+    size_t path_scratch_bytes;
+    struct door *doors;
+    struct station_pool *pools;
+    struct conn *conns;
+    struct exchange *spare_exchanges;
+    unsigned spare_exchange_count;
+    unsigned orphans; /* exchanges whose client has left */
+    struct event retry_accept; /* looks again whether connections may be accepted */
+    bool is_draining, is_paused;
+    void (*on_idle)(void *arg); /* draining, and the last connection is gone */
+    void *arg;
+};
+
+/* On the worker's thread, or before it runs. NULL with error set. */
+struct station *station_new(struct stations *shared, struct worker *worker,
+                            struct error *error) MUST_CHECK;
+
+/* Closes every connection; for after the drain. The pools close by themselves. */
+void station_close_all(struct station *station);
+void station_free(struct station *station);
+
+/*
+ * Puts a snapshot in force and accepts on exactly these listeners, which are in the order
+ * of the configuration. Running exchanges keep their snapshot.
+ */
+bool station_adopt(struct station *station, struct snapshot *snapshot,
+                   struct listener *const *listeners, size_t count, struct error *error);
+
+/* Stops accepting; idle connections close soon, others when their exchange ends. */
+void station_drain(struct station *station);
+
+/* The pool for the snapshot's upstream, or NULL when memory is out. */
+struct upstream_pool *station_pool(struct station *station,
+                                   const struct snapshot *snapshot);
+
+/* A connection has come or gone: the limit on them may have been reached or left. */
+void station_add_conn(struct station *station, struct conn *conn);
+void station_remove_conn(struct station *station, struct conn *conn);
+
+/* An exchange has lost its client but goes on; it has come to its end. */
+void station_add_orphan(struct station *station);
+void station_remove_orphan(struct station *station);
+
+#endif

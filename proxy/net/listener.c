@@ -1,0 +1,189 @@
+#include "net/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 4096 };
+
+void peer_format(const struct sockaddr *address, char text[PEER_TEXT_BYTES])
+{
+    char host[INET6_ADDRSTRLEN];
+    const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)address;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)address;
+
+    if (address->sa_family == AF_INET &&
+        inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)) != NULL)
+        (void)snprintf(text, PEER_TEXT_BYTES, "%s:%u", host, ntohs(four->sin_port));
+    else if (address->sa_family == AF_INET6 &&
+             inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)) != NULL)
+        (void)snprintf(text, PEER_TEXT_BYTES, "[%s]:%u", host, ntohs(six->sin6_port));
+    else
+        (void)snprintf(text, PEER_TEXT_BYTES, "unix");
+}
+
+static socklen_t fill_ip(struct sockaddr_storage *storage, const char *host, uint16_t port)
+{
+    struct sockaddr_in *four = (struct sockaddr_in *)storage;
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)storage;
+
+    memset(storage, 0, sizeof(*storage));
+    if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
+        four->sin_family = AF_INET;
+        four->sin_port = htons(port);
+        return sizeof(*four);
+    }
+    if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
+        six->sin6_family = AF_INET6;
+        six->sin6_port = htons(port);
+        return sizeof(*six);
+    }
+    return 0;
+}
+
+static bool start_listening(int fd, const char *address, struct error *error)
+{
+    if (listen(fd, BACKLOG) != 0)
+        return error_set_errno(error, errno, "cannot listen on %s", address);
+    return true;
+}
+
+static bool bind_ip(int fd, const struct listener_options *options, struct error *error)
+{
+    const int on = 1, off = 0;
+    struct sockaddr_storage storage;
+    socklen_t len = fill_ip(&storage, options->host, options->port);
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    /* "[::]" takes IPv4 as well, as people expect of nginx's and of most servers' default. */
+    if (storage.ss_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    if (bind(fd, (const struct sockaddr *)&storage, len) == 0)
+        return start_listening(fd, options->address, error);
+    if (errno == EADDRINUSE)
+        return error_set(error,
+                         "cannot listen on %s: the address is in use (stop the other "
+                         "program, or choose another port)",
+                         options->address);
+    return error_set_errno(error, errno, "cannot listen on %s", options->address);
+}
+
+/* Whether somebody answers on the socket's file. */
+static bool is_served(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool served = fd >= 0 && connect(fd, (const struct sockaddr *)address,
+                                     sizeof(*address)) == 0;
+
+    if (fd >= 0)
+        (void)close(fd);
+    return served;
+}
+
+static bool bind_unix(int fd, const struct listener_options *options, struct error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat status;
+    mode_t old_mask;
+    int result, errnum;
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", options->path);
+    if (lstat(options->path, &status) == 0) {
+        if (!S_ISSOCK(status.st_mode))
+            return error_set(error, "cannot listen on %s: a file that is no socket is "
+                                    "there (remove it)",
+                             options->address);
+        if (is_served(&address))
+            return error_set(error, "cannot listen on %s: another program serves it",
+                             options->address);
+        (void)unlink(options->path);
+    }
+    old_mask = umask(0777 & ~options->mode);
+    result = bind(fd, (const struct sockaddr *)&address, sizeof(address));
+    errnum = errno;
+    (void)umask(old_mask);
+    if (result != 0)
+        return error_set_errno(error, errnum, "cannot listen on %s", options->address);
+    return start_listening(fd, options->address, error);
+}
+
+static uint16_t bound_port(int fd)
+{
+    struct sockaddr_storage storage;
+    socklen_t len = sizeof(storage);
+
+    if (getsockname(fd, (struct sockaddr *)&storage, &len) != 0)
+        return 0;
+    return ntohs(storage.ss_family == AF_INET
+                     ? ((struct sockaddr_in *)&storage)->sin_port
+                     : ((struct sockaddr_in6 *)&storage)->sin6_port);
+}
+
+static bool describe(struct listener *listener, const struct listener_options *options)
+{
+    bool is_six = options->host != NULL && strchr(options->host, ':') != NULL;
+    int put;
+
+    listener->address = strdup(options->address);
+    if (options->host == NULL) {
+        listener->is_unix = true;
+        listener->path = strdup(options->path);
+        put = asprintf(&listener->url, "%s", options->address);
+        return listener->address != NULL && listener->path != NULL && put >= 0;
+    }
+    put = asprintf(&listener->url, "%s://%s%s%s:%u", options->is_tls ? "https" : "http",
+                   is_six ? "[" : "", options->host, is_six ? "]" : "",
+                   bound_port(listener->fd));
+    return listener->address != NULL && put >= 0;
+}
+
+struct listener *listener_open(const struct listener_options *options,
+                               struct error *error)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+    struct sockaddr_storage storage;
+    int family = AF_UNIX;
+    bool is_bound;
+
+    if (listener == NULL) {
+        (void)error_set(error, "out of memory");
+        return NULL;
+    }
+    if (options->host != NULL) {
+        (void)fill_ip(&storage, options->host, 0);
+        family = storage.ss_family;
+    }
+    listener->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (listener->fd < 0) {
+        (void)error_set_errno(error, errno, "cannot listen on %s", options->address);
+        free(listener);
+        return NULL;
+    }
+    is_bound = options->host != NULL ? bind_ip(listener->fd, options, error)
+                                     : bind_unix(listener->fd, options, error);
+    if (is_bound && describe(listener, options))
+        return listener;
+    listener_close(listener);
+    return NULL;
+}
+
+void listener_close(struct listener *listener)
+{
+    if (listener == NULL)
+        return;
+    if (listener->path != NULL)
+        (void)unlink(listener->path);
+    (void)close(listener->fd);
+    free(listener->address);
+    free(listener->url);
+    free(listener->path);
+    free(listener);
+}
