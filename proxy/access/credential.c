@@ -6,15 +6,20 @@
 
 enum { LONGEST_KEY = 4096 };
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* Trims white space around the key and checks what is left. */
 static bool settle(struct secret *secret, size_t len, struct error *error)
 {
     char *bytes = secret_bytes(secret);
     size_t start = 0;
 
-    while (len > 0 && strchr(" \t\r\n", bytes[len - 1]) != NULL)
+    while (len > 0 && is_space(bytes[len - 1]))
         len--;
-    while (start < len && strchr(" \t\r\n", bytes[start]) != NULL)
+    while (start < len && is_space(bytes[start]))
         start++;
     len -= start;
     memmove(bytes, bytes + start, len);
@@ -107,6 +112,19 @@ static struct secret *load_key(const struct config_credential *wanted,
     return take_variable(wanted->api_key_env, error);
 }
 
+static void report(const struct config *config, const struct config_credential *wanted,
+                   const char *what, struct problems *problems)
+{
+    const struct place root = {0};
+    const struct place credentials = {.parent = &root, .key = "credentials"};
+    const struct place credential = {.parent = &credentials, .key = wanted->name};
+    const struct place source = {.parent = &credential,
+                                 .key = wanted->api_key_file != NULL ? "api_key_file"
+                                                                     : "api_key_env"};
+
+    config_problem(config, problems, &source, "%s", what);
+}
+
 struct credential_set *credential_set_load(const struct config *config,
                                            const struct config *previous_config,
                                            const struct credential_set *previous,
@@ -130,8 +148,7 @@ struct credential_set *credential_set_load(const struct config *config,
         credential->name = wanted->name;
         credential->api_key = load_key(wanted, previous_config, previous, &error);
         if (credential->api_key == NULL)
-            problems_add(problems, config->path, "credentials.%s: %s", wanted->name,
-                         error.text);
+            report(config, wanted, error.text, problems);
     }
     if (problems->count == before)
         return set;

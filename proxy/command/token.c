@@ -102,24 +102,34 @@ static bool save(const char *path, const json_t *root, struct error *error)
     return is_saved;
 }
 
-/* "a,b" as a JSON array; NULL when an element is empty. */
+static bool has_empty_element(const char *list)
+{
+    size_t len = list != NULL ? strlen(list) : 0;
+
+    return list != NULL && (len == 0 || list[0] == ',' || list[len - 1] == ',' ||
+                            strstr(list, ",,") != NULL);
+}
+
+/* "a,b" as a JSON array. */
 static json_t *split(const char *list)
 {
     json_t *array = json_array();
 
-    while (array != NULL) {
+    for (;;) {
         size_t len = strcspn(list, ",");
 
-        if (len == 0) {
-            json_decref(array);
-            return NULL;
-        }
         (void)json_array_append_new(array, json_stringn(list, len));
         if (list[len] == '\0')
             return array;
         list += len + 1;
     }
-    return NULL;
+}
+
+/* A duration above zero and of at most a hundred years. */
+static bool parse_lifetime(const char *text, int64_t *ms)
+{
+    return units_parse_duration(span_of(text), ms) && *ms > 0 &&
+           *ms <= INT64_C(3155760000000);
 }
 
 static void set_time(json_t *client, const char *key, int64_t wall_ms)
@@ -139,40 +149,13 @@ static void set_digest(json_t *client, const unsigned char digest[TOKEN_DIGEST_B
     (void)json_object_set_new(client, "token_sha256", json_string(hex));
 }
 
-static bool set_list(json_t *client, const char *key, const char *list,
-                     struct error *error)
-{
-    json_t *array;
-
-    if (list == NULL)
-        return true;
-    array = split(list);
-    if (array == NULL)
-        return error_set(error, "--%s: an operation is empty (write --%s a,b)", key, key);
-    (void)json_object_set_new(client, key, array);
-    return true;
-}
-
-static bool set_expiry(json_t *client, const char *expires, int64_t now_ms,
-                       struct error *error)
-{
-    int64_t lifetime_ms;
-
-    if (expires == NULL)
-        return true;
-    if (!units_parse_duration(span_of(expires), &lifetime_ms) || lifetime_ms == 0 ||
-        lifetime_ms > INT64_C(3155760000000))
-        return error_set(error, "--expires %s: not a time (such as 90d or 12h)", expires);
-    set_time(client, "expires", now_ms + lifetime_ms);
-    return true;
-}
-
-/* The new client's object, without its token. NULL with error set. */
-static json_t *describe(const struct request *request, struct error *error)
+/* The new client's object, without its token. */
+static json_t *describe(const struct request *request)
 {
     json_t *client = json_object();
     json_t *teams = json_array();
     int64_t now_ms = clock_wall_ms();
+    int64_t lifetime_ms;
 
     (void)json_object_set_new(client, "name", json_string(request->name));
     set_time(client, "created", now_ms);
@@ -185,12 +168,13 @@ static json_t *describe(const struct request *request, struct error *error)
     json_decref(teams);
     if (request->is_admin)
         (void)json_object_set_new(client, "admin", json_true());
-    if (set_expiry(client, request->expires, now_ms, error) &&
-        set_list(client, "allow", request->allow, error) &&
-        set_list(client, "deny", request->deny, error))
-        return client;
-    json_decref(client);
-    return NULL;
+    if (request->expires != NULL && parse_lifetime(request->expires, &lifetime_ms))
+        set_time(client, "expires", now_ms + lifetime_ms);
+    if (request->allow != NULL)
+        (void)json_object_set_new(client, "allow", split(request->allow));
+    if (request->deny != NULL)
+        (void)json_object_set_new(client, "deny", split(request->deny));
+    return client;
 }
 
 static bool make_token(char token[TOKEN_BYTES + 1],
@@ -213,10 +197,10 @@ static bool add_client(const struct request *request, json_t *root, struct error
 {
     char token[TOKEN_BYTES + 1];
     unsigned char digest[TOKEN_DIGEST_BYTES];
-    json_t *client = describe(request, error);
+    json_t *client = describe(request);
     bool is_added = false;
 
-    if (client != NULL && make_token(token, digest, error)) {
+    if (make_token(token, digest, error)) {
         set_digest(client, digest);
         (void)json_array_append(json_object_get(root, "clients"), client);
         is_added = save(request->clients, root, error);
@@ -233,10 +217,15 @@ static int create_token(const struct request *request)
 {
     struct error error;
     json_t *root;
+    int64_t lifetime_ms;
     int lock = -1, status = EXIT_FINE;
 
     if (request->name == NULL)
         return command_misused("token", "create needs --name");
+    if (request->expires != NULL && !parse_lifetime(request->expires, &lifetime_ms))
+        return command_misused("token", "--expires takes a time such as 90d or 12h");
+    if (has_empty_element(request->allow) || has_empty_element(request->deny))
+        return command_misused("token", "--allow and --deny take operations, as a,b");
     lock = lock_folder_of(request->clients);
     root = load(request->clients, true, &error);
     if (root == NULL || !add_client(request, root, &error))

@@ -484,6 +484,9 @@ struct config *config_load(const char *path, struct problems *problems)
     config->listen_count = 1;
     config->path = arena_copy(&config->arena, span_of(path));
     if (document_load(&document, path, FILE_PUBLIC, &config->arena, problems)) {
+        config->text = span_make(arena_copy(&config->arena, span_make(document.text.bytes,
+                                                                      document.text.len)),
+                                 document.text.len);
         document_read_object(&document, &root, document.root, config_options, config);
         if (problems->count == before)
             check_upstream(&document, config);
@@ -493,6 +496,21 @@ struct config *config_load(const char *path, struct problems *problems)
         return config;
     config_free(config);
     return NULL;
+}
+
+void config_problem(const struct config *config, struct problems *problems,
+                    const struct place *place, const char *format, ...)
+{
+    struct document document = {.path = config->path, .problems = problems};
+    char message[1024];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    text_add(&document.text, config->text);
+    document_problem(&document, place, "%s", message);
+    document_fini(&document);
 }
 
 void config_free(struct config *config)

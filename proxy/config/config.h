@@ -77,6 +77,7 @@ enum { CONFIG_INERT_SECTIONS = 4 };
 struct config {
     struct arena arena; /* holds every string and array below */
     const char *path;
+    struct span text; /* the file's, to say where a problem stands */
     struct config_listen *listen;
     size_t listen_count;
     int64_t workers; /* 0: one a core */
@@ -98,6 +99,14 @@ struct config {
  */
 struct config *config_load(const char *path, struct problems *problems);
 void config_free(struct config *config);
+
+/*
+ * Records a problem that was found after loading, with the value at a place in the file:
+ * a file that cannot be read, say.
+ */
+void config_problem(const struct config *config, struct problems *problems,
+                    const struct place *place, const char *format, ...)
+    PRINTF_LIKE(4, 5);
 
 /* The credential of that name, or NULL. */
 const struct config_credential *config_find_credential(const struct config *config,

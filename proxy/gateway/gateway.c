@@ -87,7 +87,6 @@ static void on_station_idle(void *arg)
 {
     struct crew *crew = arg;
 
-    crew->station->is_draining = false; /* said once; nothing accepts any more */
     mailbox_send(crew->gateway->mailbox, &crew->idle);
 }
 
@@ -388,8 +387,17 @@ int64_t gateway_drain_timeout_ms(const struct gateway *gateway)
     return gateway->snapshot->config->limits.drain_timeout_ms;
 }
 
+static void close_listeners(struct gateway *gateway)
+{
+    close_except(gateway->listeners, gateway->listener_count, NULL, 0);
+    gateway->listeners = NULL;
+    gateway->listener_count = 0;
+}
+
+/* The workers' descriptors keep the sockets open until each has emptied the queue. */
 void gateway_drain(struct gateway *gateway)
 {
+    close_listeners(gateway);
     for (size_t i = 0; i < gateway->crew_count; i++)
         mailbox_send(gateway->crews[i].worker->mailbox, &gateway->crews[i].drain);
 }
@@ -400,10 +408,10 @@ void gateway_free(struct gateway *gateway)
         return;
     for (size_t i = 0; i < gateway->crew_count; i++)
         stop_crew(&gateway->crews[i]);
+    mailbox_free(gateway->mailbox); /* may still hold letters from the crews */
     free(gateway->crews);
-    mailbox_free(gateway->mailbox);
     snapshot_unref(gateway->snapshot);
-    close_except(gateway->listeners, gateway->listener_count, NULL, 0);
+    close_listeners(gateway);
     (void)pthread_cond_destroy(&gateway->adopted);
     (void)pthread_mutex_destroy(&gateway->lock);
     free(gateway->path);

@@ -27,13 +27,17 @@ static void load_tls(struct snapshot *snapshot, struct problems *problems)
         return;
     }
     for (size_t i = 0; i < config->listen_count; i++) {
+        const struct place root = {0};
+        const struct place listen = {.parent = &root, .key = "listen"};
+        const struct place element = {.parent = &listen, .index = i};
+        const struct place tls = {.parent = &element, .key = "tls"};
         struct error error;
 
         if (!config->listen[i].has_tls)
             continue;
         snapshot->tls[i] = load_listener_tls(&config->listen[i].tls, &error);
         if (snapshot->tls[i] == NULL)
-            problems_add(problems, config->path, "listen[%zu].tls: %s", i, error.text);
+            config_problem(config, problems, &tls, "%s", error.text);
     }
 }
 
@@ -50,6 +54,9 @@ static void use_sandbox(struct config *config, const char *url, struct problems 
 static void load_parts(struct snapshot *snapshot, const struct snapshot *previous,
                        const char *sandbox_url, struct problems *problems)
 {
+    const struct place root = {0};
+    const struct place upstream = {.parent = &root, .key = "upstream"};
+    const struct place ca_file = {.parent = &upstream, .key = "ca_file"};
     struct config *config = snapshot->config;
     struct error error;
 
@@ -65,7 +72,9 @@ static void load_parts(struct snapshot *snapshot, const struct snapshot *previou
     load_tls(snapshot, problems);
     snapshot->target = upstream_target_new(&config->upstream, &config->limits, &error);
     if (snapshot->target == NULL)
-        problems_add(problems, config->path, "upstream: %s", error.text);
+        config_problem(config, problems,
+                       config->upstream.ca_file != NULL ? &ca_file : &upstream, "%s",
+                       error.text);
 }
 
 struct snapshot *snapshot_load(const char *path, const struct snapshot *previous,

@@ -177,8 +177,11 @@ void station_add_conn(struct station *station, struct conn *conn)
 
 static void check_idle(struct station *station)
 {
-    if (station->is_draining && station->conns == NULL && station->orphans == 0)
-        station->on_idle(station->arg);
+    if (!station->is_draining || station->conns != NULL || station->orphans > 0 ||
+        station->has_told_idle)
+        return;
+    station->has_told_idle = true;
+    station->on_idle(station->arg);
 }
 
 void station_remove_conn(struct station *station, struct conn *conn)

@@ -41,7 +41,7 @@ struct station {
     unsigned spare_exchange_count;
     unsigned orphans; /* exchanges whose client has left */
     struct event retry_accept; /* looks again whether connections may be accepted */
-    bool is_draining, is_paused;
+    bool is_draining, is_paused, has_told_idle;
     void (*on_idle)(void *arg); /* draining, and the last connection is gone */
     void *arg;
 };

@@ -1,5 +1,7 @@
 #include "http/target.h"
 
+#include <arpa/inet.h>
+
 #include "base/text.h"
 #include "http/chars.h"
 
@@ -32,37 +34,48 @@ static void split_query(struct span text, struct http_target *target)
     target->query = mark != NULL ? rest_of(text, len + 1) : (struct span){NULL, 0};
 }
 
+/* An IPv6 address between brackets (RFC 3986 3.2.2; zones and IPvFuture are not for us). */
+static bool is_ip_literal(struct span text)
+{
+    char address[INET6_ADDRSTRLEN];
+    unsigned char bytes[16];
+
+    if (text.len < 4 || text.len - 2 >= sizeof(address) || text.at[text.len - 1] != ']')
+        return false;
+    memcpy(address, text.at + 1, text.len - 2);
+    address[text.len - 2] = '\0';
+    return inet_pton(AF_INET6, address, bytes) == 1;
+}
+
+static bool is_reg_name(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] == '[' || text.at[i] == ']')
+            return false;
+        if (text.at[i] == '%' &&
+            (text.len - i < 3 || !http_is(text.at[i + 1], HTTP_CHAR_HEX) ||
+             !http_is(text.at[i + 2], HTTP_CHAR_HEX)))
+            return false;
+    }
+    return text.len > 0;
+}
+
 /* uri-host [":" port]: no user information, nothing empty, a port of digits. */
 static bool is_authority(struct span text)
 {
-    const char *bracket = text.len > 0 && text.at[0] == '['
-                              ? memchr(text.at, ']', text.len)
-                              : NULL;
-    size_t host_len;
+    bool is_bracketed = text.len > 0 && text.at[0] == '[';
+    const char *bracket = is_bracketed ? memchr(text.at, ']', text.len) : text.at;
+    const char *colon;
+    struct span host, port;
+    uint64_t number;
 
-    if (text.len == 0 || !has_only(text, HTTP_CHAR_HOST))
+    if (text.len == 0 || bracket == NULL || !has_only(text, HTTP_CHAR_HOST))
         return false;
-    if (text.at[0] == '[') {
-        if (bracket == NULL || bracket == text.at + 1)
-            return false;
-        host_len = (size_t)(bracket - text.at) + 1;
-    } else {
-        const char *colon = memchr(text.at, ':', text.len);
-
-        host_len = colon != NULL ? (size_t)(colon - text.at) : text.len;
-        if (host_len == 0 || memchr(text.at, '[', host_len) != NULL ||
-            memchr(text.at, ']', host_len) != NULL)
-            return false;
-    }
-    if (host_len < text.len) {
-        struct span port = rest_of(text, host_len);
-        uint64_t number;
-
-        if (port.at[0] != ':')
-            return false;
-        return port.len == 1 || span_to_number(rest_of(port, 1), 65535, &number);
-    }
-    return true;
+    colon = memchr(bracket, ':', text.len - (size_t)(bracket - text.at));
+    host = span_make(text.at, colon != NULL ? (size_t)(colon - text.at) : text.len);
+    port = rest_of(text, colon != NULL ? host.len + 1 : host.len);
+    return (is_bracketed ? is_ip_literal(host) : is_reg_name(host)) &&
+           (port.len == 0 || span_to_number(port, 65535, &number));
 }
 
 /* RFC 9112 3.2.2: scheme "://" authority path-abempty [ "?" query ]. */
@@ -176,8 +189,6 @@ static enum http_fault judge_bytes(struct span segment)
 /* What stands between two slashes, spelled in whatever way. */
 static enum http_fault judge_part(struct span part)
 {
-    if (part.len == 0)
-        return HTTP_FAULT_PATH_EMPTY_SEGMENT;
     if (span_equal(part, SPAN(".")) || span_equal(part, SPAN("..")))
         return HTTP_FAULT_PATH_DOT_SEGMENT;
     return HTTP_FAULT_NONE;
@@ -188,6 +199,8 @@ static enum http_fault judge_slashes(struct span segment, bool forward, bool *ha
 {
     enum http_fault fault = HTTP_FAULT_NONE;
 
+    if (segment.len == 0)
+        return HTTP_FAULT_PATH_EMPTY_SEGMENT;
     while (fault == HTTP_FAULT_NONE) {
         const char *slash = memchr(segment.at, '/', segment.len);
 
@@ -261,9 +274,9 @@ void http_path_split_again(const struct http_path *path, struct http_path *out)
 
             slash = memchr(rest.at, '/', rest.len);
             len = slash != NULL ? (size_t)(slash - rest.at) : rest.len;
-            if (out->count < HTTP_PATH_SEGMENTS)
+            if (len > 0 && out->count < HTTP_PATH_SEGMENTS)
                 out->segments[out->count] = span_make(rest.at, len);
-            out->count++;
+            out->count += len > 0;
             rest = rest_of(rest, slash != NULL ? len + 1 : len);
         } while (slash != NULL);
     }

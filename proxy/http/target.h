@@ -44,8 +44,8 @@ struct http_path {
  * Splits an origin-form path at '/' and decodes each segment; a single trailing slash is
  * ignored. Refused: dot and empty segments, backslashes, control bytes, broken
  * percent-encoding, invalid UTF-8, in plain or encoded spelling; and encoded slashes,
- * unless forward_encoded_slashes: then they stay data inside their segment, but a dot or
- * empty segment made with one is refused too.
+ * unless forward_encoded_slashes: then they stay data inside their segment, but a dot
+ * segment made with one is refused too.
  * Decoded segments lie in scratch (at least path.len bytes) and live as long as it and path.
  */
 bool http_path_split(struct span path, bool forward_encoded_slashes, char *scratch,
@@ -53,7 +53,7 @@ bool http_path_split(struct span path, bool forward_encoded_slashes, char *scrat
 
 /*
  * The path as a server sees it that takes encoded slashes for separators: the decoded
- * segments, split again. Nothing is copied.
+ * segments, split again, without empty ones. Nothing is copied.
  */
 void http_path_split_again(const struct http_path *path, struct http_path *out);
 

@@ -47,10 +47,14 @@ static evhtp_res take_over(evhtp_connection_t *connection, void *arg)
     return EVHTP_RES_ERROR;
 }
 
-/* Out of descriptors or memory: without a pause the loop would spin on the full queue. */
+/*
+ * Out of descriptors or memory: without a pause the loop would spin on the full queue. The
+ * listener's argument is libevhtp's, and ours is in there.
+ */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    struct acceptor *acceptor = arg;
+    const evhtp_t *evhtp = arg;
+    struct acceptor *acceptor = evhtp->arg;
 
     (void)evconnlistener_disable(listener);
     (void)event_add(acceptor->retry, &retry_delay);
@@ -84,7 +88,7 @@ static bool bind_acceptor(struct acceptor *acceptor, const struct listener *list
 {
     int fd = fcntl(listener->fd, F_DUPFD_CLOEXEC, 0);
 
-    acceptor->evhtp = evhtp_new(acceptor->worker->base, NULL);
+    acceptor->evhtp = evhtp_new(acceptor->worker->base, acceptor);
     acceptor->retry = evtimer_new(acceptor->worker->base, on_retry, acceptor);
     if (fd < 0 || acceptor->evhtp == NULL || acceptor->retry == NULL ||
         evhtp_accept_socket(acceptor->evhtp, fd, 0) != 0) {

@@ -299,10 +299,20 @@ static void fail_with_fault(struct upstream_call *call, enum http_fault fault)
          http_fault_text(fault));
 }
 
+/* RFC 6455 4.1: what was asked for is exactly what must come. */
+static bool is_websocket(const struct http_head *head)
+{
+    unsigned count;
+    const struct http_field *upgrade = http_head_find(head, HTTP_FIELD_UPGRADE, &count);
+
+    return count == 1 && head->wants_upgrade && head->minor > 0 &&
+           span_equal_nocase(http_field_value(head, upgrade), SPAN("websocket"));
+}
+
 static void accept_upgrade(struct upstream_call *call, const struct http_head *head)
 {
-    if (!call->request->is_upgrade) {
-        fail(call, UPSTREAM_UNASKED_UPGRADE, "it switches protocols unasked (101)");
+    if (!call->request->is_upgrade || !is_websocket(head)) {
+        fail(call, UPSTREAM_UNASKED_UPGRADE, "its 101 is not to what was asked for");
         return;
     }
     call->state = CALL_TUNNEL;

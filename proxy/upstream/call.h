@@ -26,7 +26,7 @@ struct upstream_request {
     bool has_body;
     bool is_chunked; /* the body: the call adds the coding */
     bool may_repeat; /* GET, HEAD and OPTIONS without a body */
-    bool is_upgrade; /* a 101 is asked for */
+    bool is_upgrade; /* a WebSocket is asked for */
 };
 
 struct upstream_call;
