@@ -180,7 +180,7 @@ static bool apply_pattern(const struct loading *loading, uint64_t *bits,
         if (!allow || !is_glob(pattern) || !operation->is_named_only)
             set_bit(bits, i, allow);
     }
-    if (span_matches_glob(SPAN("other"), glob)) {
+    if (span_equal(glob, SPAN("other")) || span_equal(glob, SPAN("*"))) {
         found = true;
         set_bit(bits, loading->set->other_bit, allow);
     }
@@ -220,7 +220,7 @@ static void apply_patterns(struct document *document, const struct place *place,
     for (size_t i = 0; i < count; i++) {
         struct place element = {.parent = &list, .index = i};
 
-        if (!apply_pattern(loading, bits, patterns[i], allow))
+        if (patterns[i][0] != '\0' && !apply_pattern(loading, bits, patterns[i], allow))
             report_pattern(document, &element, loading, patterns[i]);
     }
 }
@@ -264,17 +264,18 @@ static void index_client(struct document *document, const struct place *place,
                          "has the token of another client (each needs its own)");
 }
 
-static bool has_inert_member(json_t *object)
+/* null is as good as absent. */
+static bool has_member(const json_t *object, const char *name)
 {
-    static const char *const names[] = {"rate", "burst", "tls_subject", "uid"};
+    const json_t *value = json_object_get(object, name);
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        json_t *value = json_object_get(object, names[i]);
+    return value != NULL && !json_is_null(value);
+}
 
-        if (value != NULL && !json_is_null(value))
-            return true;
-    }
-    return false;
+static bool has_inert_member(const json_t *object)
+{
+    return has_member(object, "rate") || has_member(object, "burst") ||
+           has_member(object, "tls_subject") || has_member(object, "uid");
 }
 
 static bool has_any_team(const struct client *client)
@@ -301,10 +302,15 @@ static void read_client(struct document *document, const struct place *place,
         .team_count = 1,
     };
     document_read_object(document, place, value, client_options, client);
+    if (client->credential == NULL) {
+        struct place member = {.parent = place, .key = "credential"};
+
+        document_problem(document, &member, "must be a credential's name");
+    }
     if (client->name == NULL || client->credential == NULL)
         return; /* a problem; the set is not going to be used */
-    if (!client->has_token && json_object_get(value, "tls_subject") == NULL &&
-        json_object_get(value, "uid") == NULL)
+    if (!has_member(value, "token_sha256") && !has_member(value, "tls_subject") &&
+        !has_member(value, "uid"))
         document_problem(document, place,
                          "has no identity (token_sha256; psgate token create makes one)");
     client->may_any_team = has_any_team(client);

@@ -93,7 +93,6 @@ static struct secret *take_variable(const char *name, struct error *error)
         secret_free(secret);
         return NULL;
     }
-    secret_cleanse(value, len); /* in place: /proc/PID/environ shows it no more */
     return secret;
 }
 
@@ -154,6 +153,17 @@ struct credential_set *credential_set_load(const struct config *config,
         return set;
     credential_set_free(set);
     return NULL;
+}
+
+void credential_cleanse_environment(const struct config *config)
+{
+    for (size_t i = 0; i < config->credential_count; i++) {
+        const char *name = config->credentials[i].api_key_env;
+        char *value = name != NULL ? getenv(name) : NULL;
+
+        if (value != NULL)
+            secret_cleanse(value, strlen(value));
+    }
 }
 
 void credential_set_free(struct credential_set *set)

@@ -19,15 +19,20 @@ struct credential_set {
 };
 
 /*
- * Reads every key that the configuration names. A variable is overwritten in the
- * environment once read; previous (may be NULL) is the set before a reload, where a key
- * whose variable is gone is found again. NULL when there were problems. The caller frees
- * the set before the configuration.
+ * Reads every key that the configuration names. previous (may be NULL) is the set before a
+ * reload, where a key whose variable was cleansed is found again. NULL when there were
+ * problems. The caller frees the set before the configuration.
  */
 struct credential_set *credential_set_load(const struct config *config,
                                            const struct config *previous_config,
                                            const struct credential_set *previous,
                                            struct problems *problems);
+/*
+ * Overwrites, in place, the environment variables that the keys came from: for when
+ * everything was loaded. /proc/PID/environ shows them no more.
+ */
+void credential_cleanse_environment(const struct config *config);
+
 void credential_set_free(struct credential_set *set);
 
 /* The credential of that name, or NULL. */

@@ -105,11 +105,24 @@ bool token_has_prefix(struct span text)
     return span_starts_with(text, PREFIX);
 }
 
+static bool is_alphabet(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.at[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+              (c >= '0' && c <= '9') || c == '_' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
 bool token_is_well_formed(struct token_hasher *hasher, struct span text)
 {
     char expected[CHECKSUM_CHARS];
 
     return text.len == TOKEN_BYTES && token_has_prefix(text) &&
-           text.at[SIGNED_BYTES] == '_' && checksum(hasher, text.at, expected) &&
+           is_alphabet(text) && text.at[SIGNED_BYTES] == '_' &&
+           checksum(hasher, text.at, expected) &&
            memcmp(text.at + SIGNED_BYTES + 1, expected, CHECKSUM_CHARS) == 0;
 }

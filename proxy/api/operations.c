@@ -49,7 +49,7 @@ static void read_cache(struct document *document, const struct place *place,
     cache->ttl_ms = -1;
     document_read_object(document, place, value, cache_options, cache);
     if (cache->freshness == OPERATION_FRESHNESS_FIXED && cache->ttl_ms < 0 &&
-        json_is_object(value))
+        json_is_object(value) && json_object_get(value, "ttl") == NULL)
         document_problem(document, place, "needs a ttl (how long an answer is fresh)");
     operation->cache = cache;
 }
@@ -155,9 +155,12 @@ static bool add_segment(struct arena *arena, struct operation *operation,
     if (segment.at[0] != '{') {
         operation->segments[i] = arena_copy(arena, segment);
         return memchr(segment.at, '{', segment.len) == NULL &&
+               memchr(segment.at, '}', segment.len) == NULL &&
                memchr(segment.at, '%', segment.len) == NULL;
     }
-    if (segment.len < 3 || segment.at[segment.len - 1] != '}')
+    if (segment.len < 3 ||
+        memchr(segment.at, '}', segment.len) != segment.at + segment.len - 1 ||
+        memchr(segment.at + 1, '{', segment.len - 1) != NULL)
         return false;
     operation->parameters[i] =
         arena_copy(arena, span_make(segment.at + 1, segment.len - 2));
@@ -382,6 +385,26 @@ const struct operation *operation_match(const struct operation_table *table,
             return &table->operations[i];
     }
     return NULL;
+}
+
+bool operation_is_exact(const struct operation *operation, struct span path)
+{
+    struct span rest = path;
+
+    for (int i = 0; i < operation->segment_count; i++) {
+        const char *slash;
+        size_t len;
+
+        if (rest.len < 2 || rest.at[0] != '/')
+            return false;
+        slash = memchr(rest.at + 1, '/', rest.len - 1);
+        len = slash != NULL ? (size_t)(slash - rest.at) - 1 : rest.len - 1;
+        if (operation->segments[i] != NULL &&
+            !span_equal(span_of(operation->segments[i]), span_make(rest.at + 1, len)))
+            return false;
+        rest = span_make(rest.at + 1 + len, rest.len - 1 - len);
+    }
+    return operation->has_rest || rest.len == 0;
 }
 
 const struct operation *operation_find(const struct operation_table *table, struct span id)

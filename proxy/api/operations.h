@@ -71,6 +71,12 @@ void operation_table_free(struct operation_table *table);
 const struct operation *operation_match(const struct operation_table *table,
                                         struct span method, const struct http_path *path);
 
+/*
+ * Whether a path that matches is spelled just as the template: literals in its case and
+ * without escapes, no trailing slash. Only such a path may share cached answers.
+ */
+bool operation_is_exact(const struct operation *operation, struct span path);
+
 /* The operation of that id, or NULL. */
 const struct operation *operation_find(const struct operation_table *table,
                                        struct span id);

@@ -28,14 +28,15 @@ int64_t clock_wall_ms(void)
 
 void clock_format_utc(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
 {
-    time_t seconds = (time_t)(wall_ms / 1000);
+    int milliseconds = (int)((wall_ms % 1000 + 1000) % 1000);
+    time_t seconds = (time_t)(wall_ms / 1000 - (wall_ms % 1000 < 0));
     struct tm tm;
     char wide[80];
 
     (void)gmtime_r(&seconds, &tm);
     (void)snprintf(wide, sizeof(wide), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
                    (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                   tm.tm_min, tm.tm_sec, (int)(wall_ms % 1000));
+                   tm.tm_min, tm.tm_sec, milliseconds);
     (void)snprintf(text, CLOCK_TEXT_BYTES, "%.*s", CLOCK_TEXT_BYTES - 1, wide);
 }
 

@@ -28,7 +28,7 @@ static bool check_privacy(const char *path, const struct stat *status,
 static int open_checked(const char *path, enum file_privacy privacy, struct stat *status,
                         struct error *error)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
     if (fd < 0) {
         (void)error_set_errno(error, errno, "cannot open %s", path);

@@ -13,7 +13,8 @@ bool span_equal_nocase(struct span a, struct span b)
 
 bool span_starts_with(struct span text, struct span prefix)
 {
-    return text.len >= prefix.len && memcmp(text.at, prefix.at, prefix.len) == 0;
+    return prefix.len == 0 ||
+           (text.len >= prefix.len && memcmp(text.at, prefix.at, prefix.len) == 0);
 }
 
 static bool is_blank(char c)
@@ -65,7 +66,7 @@ bool span_to_number(struct span text, uint64_t max, uint64_t *value)
     for (size_t i = 0; i < text.len; i++) {
         unsigned digit = (unsigned)(unsigned char)text.at[i] - '0';
 
-        if (digit > 9 || number > (max - digit) / 10)
+        if (digit > 9 || digit > max || number > (max - digit) / 10)
             return false;
         number = number * 10 + digit;
     }

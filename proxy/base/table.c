@@ -95,7 +95,7 @@ bool table_add(struct table *table, struct span key, void *value)
     slot = find_slot(table, key, hash);
     if (slot->key.at != NULL)
         return false;
-    *slot = (struct slot){key, hash, value};
+    *slot = (struct slot){key.at != NULL ? key : SPAN(""), hash, value};
     table->count++;
     return true;
 }

@@ -43,6 +43,8 @@ bool address_parse_host_port(struct arena *arena, struct span text, const char *
                          "is not ADDRESS:PORT (such as \"127.0.0.1:8080\" or "
                          "\"[::1]:8080\")");
     *host = copy_host(arena, span_make(text.at, len));
+    if (*host != NULL && (text.at[0] == '[') != (strchr(*host, ':') != NULL))
+        return error_set(error, "has brackets that are not an IPv6 address's");
     *port = (uint16_t)number;
     return *host != NULL || error_set(error, "out of memory");
 }
@@ -136,6 +138,8 @@ bool address_parse_url(struct arena *arena, const char *text,
     upstream->url = arena_copy(arena, span_of(text));
     if (upstream->host == NULL || upstream->authority == NULL || upstream->url == NULL)
         return error_set(error, "out of memory");
+    if (rest.at[0] == '[' && strchr(upstream->host, ':') == NULL)
+        return error_set(error, "%s", shape);
     if (!is_literal(upstream->host) && (rest.at[0] == '[' || !is_host_name(upstream->host)))
         return error_set(error, "%s", shape);
     return true;

@@ -58,14 +58,16 @@ static void read_listen_tls(struct document *document, const struct place *place
 static void read_listen_address(struct document *document, const struct place *place,
                                 json_t *value, void *target)
 {
-    struct config_listen *listen = target;
+    struct config_listen *listen = target, parsed = *listen;
     struct error error;
 
     if (!json_is_string(value))
         document_problem(document, place, "must be a string such as \"127.0.0.1:8080\"");
-    else if (!address_parse_listen(document->arena, json_string_value(value), listen,
+    else if (!address_parse_listen(document->arena, json_string_value(value), &parsed,
                                    &error))
         document_problem(document, place, "%s", error.text);
+    else
+        *listen = parsed;
 }
 
 static void read_listen_mode(struct document *document, const struct place *place,
@@ -132,7 +134,7 @@ static void read_listen(struct document *document, const struct place *place,
         check_listen(document, &element, listen);
         for (size_t j = 0; j < i; j++) {
             if (listen->address != NULL && config->listen[j].address != NULL &&
-                listen->port != 0 &&
+                (listen->path != NULL || listen->port != 0) &&
                 strcmp(listen->address, config->listen[j].address) == 0)
                 document_problem(document, &element,
                                  "%s is listed twice (remove one of them)",
@@ -146,14 +148,17 @@ static void read_listen(struct document *document, const struct place *place,
 static void read_upstream_url(struct document *document, const struct place *place,
                               json_t *value, void *target)
 {
+    struct config_upstream *upstream = target, parsed = *upstream;
     struct error error;
 
     if (!json_is_string(value))
         document_problem(document, place, "must be a string such as "
                                           "\"https://api.paperspace.com\"");
-    else if (!address_parse_url(document->arena, json_string_value(value), target,
+    else if (!address_parse_url(document->arena, json_string_value(value), &parsed,
                                 &error))
         document_problem(document, place, "%s", error.text);
+    else
+        *upstream = parsed;
 }
 
 static const struct document_option upstream_options[] = {
@@ -226,10 +231,51 @@ static void read_credentials(struct document *document, const struct place *plac
 
         credential->name = arena_copy(document->arena, span_of(name));
         document_read_object(document, &member, object, credential_options, credential);
-        if ((credential->api_key_file == NULL) == (credential->api_key_env == NULL))
+        if (json_is_object(object) &&
+            (credential->api_key_file == NULL) == (credential->api_key_env == NULL))
             document_problem(document, &member,
                              "needs exactly one of api_key_file and api_key_env");
     }
+}
+
+/* cache */
+
+static void read_other_invalidates(struct document *document, const struct place *place,
+                                   json_t *value, void *target)
+{
+    struct config_cache *cache = target;
+
+    document_read_strings(document, place, value, &cache->other_invalidates,
+                          &cache->other_invalidates_count);
+}
+
+static const struct document_option cache_options[] = {
+    {.key = "memory",
+     .kind = OPTION_SIZE,
+     .offset = OFFSET(config_cache, memory_bytes),
+     .min = 0,
+     .max = 1024 * GIB},
+    {.key = "stale_after",
+     .kind = OPTION_DURATION,
+     .offset = OFFSET(config_cache, stale_after_ms),
+     .min = 0,
+     .max = DAY},
+    {.key = "unknown_hold",
+     .kind = OPTION_DURATION,
+     .offset = OFFSET(config_cache, unknown_hold_ms),
+     .min = 0,
+     .max = DAY},
+    {.key = "other_invalidates", .kind = OPTION_CUSTOM, .read = read_other_invalidates},
+    {0},
+};
+
+static void read_cache(struct document *document, const struct place *place,
+                       json_t *value, void *target)
+{
+    struct config *config = target;
+
+    if (!json_is_null(value))
+        document_read_object(document, place, value, cache_options, &config->cache);
 }
 
 /* limits and log */
@@ -300,27 +346,9 @@ union discarded {
     const char *text;
 };
 
-static void discard_strings(struct document *document, const struct place *place,
-                            json_t *value, void *target)
-{
-    const char *const *list;
-    size_t count;
-
-    (void)target;
-    document_read_strings(document, place, value, &list, &count);
-}
-
 static const struct document_option admin_options[] = {
     {.key = "address", .kind = OPTION_STRING},
     {.key = "metrics_address", .kind = OPTION_STRING},
-    {0},
-};
-
-static const struct document_option cache_options[] = {
-    {.key = "memory", .kind = OPTION_SIZE, .min = 0, .max = 1024 * GIB},
-    {.key = "stale_after", .kind = OPTION_DURATION, .min = 0, .max = DAY},
-    {.key = "unknown_hold", .kind = OPTION_DURATION, .min = 0, .max = DAY},
-    {.key = "other_invalidates", .kind = OPTION_CUSTOM, .read = discard_strings},
     {0},
 };
 
@@ -346,7 +374,6 @@ static const struct {
     const struct document_option *options;
 } inert_sections[CONFIG_INERT_SECTIONS] = {
     {"admin", admin_options},
-    {"cache", cache_options},
     {"audit", audit_options},
     {"cluster", cluster_options},
 };
@@ -403,7 +430,7 @@ static const struct document_option config_options[] = {
     {.key = "operations_file",
      .kind = OPTION_PATH,
      .offset = OFFSET(config, operations_file)},
-    {.key = "cache", .kind = OPTION_CUSTOM, .read = read_inert},
+    {.key = "cache", .kind = OPTION_CUSTOM, .read = read_cache},
     {.key = "audit", .kind = OPTION_CUSTOM, .read = read_inert},
     {.key = "limits",
      .kind = OPTION_OBJECT,
@@ -417,6 +444,8 @@ static const struct document_option config_options[] = {
     {0},
 };
 
+static const char *const every_scope[] = {"*"};
+
 static const struct config defaults = {
     .upstream = {.url = "https://api.paperspace.com",
                  .is_tls = true,
@@ -427,6 +456,11 @@ static const struct config defaults = {
                  .response_timeout_ms = 60 * SECOND,
                  .idle_timeout_ms = 50 * SECOND,
                  .max_connections = 256},
+    .cache = {.memory_bytes = 64 * MIB,
+              .stale_after_ms = SECOND,
+              .unknown_hold_ms = 60 * SECOND,
+              .other_invalidates = every_scope,
+              .other_invalidates_count = 1},
     .limits = {.header_bytes = 32 * KIB,
                .headers = 128,
                .connections = 10000,
@@ -488,7 +522,7 @@ struct config *config_load(const char *path, struct problems *problems)
                                                                       document.text.len)),
                                  document.text.len);
         document_read_object(&document, &root, document.root, config_options, config);
-        if (problems->count == before)
+        if (json_is_object(document.root))
             check_upstream(&document, config);
     }
     document_fini(&document);

@@ -72,7 +72,14 @@ struct config_log {
     bool access;
 };
 
-enum { CONFIG_INERT_SECTIONS = 4 };
+struct config_cache {
+    int64_t memory_bytes;
+    int64_t stale_after_ms, unknown_hold_ms;
+    const char *const *other_invalidates; /* scopes; "*": all */
+    size_t other_invalidates_count;
+};
+
+enum { CONFIG_INERT_SECTIONS = 3 };
 
 struct config {
     struct arena arena; /* holds every string and array below */
@@ -86,6 +93,7 @@ struct config {
     size_t credential_count;
     const char *clients_file;
     const char *operations_file; /* NULL: the built-in table */
+    struct config_cache cache;
     struct config_limits limits;
     struct config_log log;
 

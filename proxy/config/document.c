@@ -70,10 +70,11 @@ static bool parse_text(struct document *document)
                                 JSON_REJECT_DUPLICATES, &fault);
     if (document->root != NULL)
         return true;
-    text_add_format(&document->problems->lines,
-                    "%s:%d:%d: not valid JSON: %s (check commas, quotes and brackets)\n",
+    text_add_format(&document->problems->lines, "%s:%d:%d: not valid JSON: ",
                     document->path, fault.line > 0 ? fault.line : 1,
-                    fault.column > 0 ? fault.column : 1, fault.text);
+                    fault.column > 0 ? fault.column : 1);
+    text_add_escaped(&document->problems->lines, span_of(fault.text));
+    text_add(&document->problems->lines, SPAN(" (check commas, quotes and brackets)\n"));
     document->problems->count++;
     return false;
 }
@@ -398,13 +399,14 @@ void document_read_object(struct document *document, const struct place *place,
 
         if (option == NULL)
             report_unknown(document, &member, options);
-        else
+        else if (!option->is_required || !json_is_null(value))
             read_option(document, &member, value, option, target);
     }
     for (; options->key != NULL; options++) {
         struct place member = {.parent = place, .key = options->key};
+        const json_t *there = json_object_get(object, options->key);
 
-        if (options->is_required && json_object_get(object, options->key) == NULL)
+        if (options->is_required && (there == NULL || json_is_null(there)))
             document_problem(document, &member, "is missing (it is required)");
     }
 }

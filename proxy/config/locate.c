@@ -80,6 +80,9 @@ static bool enter_member(struct walk *walk, const char *key, const char **key_at
 
 static bool enter_element(struct walk *walk, size_t index)
 {
+    skip_blank(walk);
+    if (walk->at >= walk->end || *walk->at != '[')
+        return false;
     skip_byte(walk, '[');
     for (; index > 0; index--) {
         skip_value(walk);

@@ -187,8 +187,12 @@ static bool authorize(struct admission *admission, const struct snapshot *snapsh
 
     if (!judge_path(admission, snapshot, method, path, &admission->operation))
         return false;
-    if (!path->has_encoded_slash)
+    if (!path->has_encoded_slash) {
+        admission->is_exact =
+            admission->operation != NULL &&
+            operation_is_exact(admission->operation, admission->target.path);
         return true;
+    }
     http_path_split_again(path, &again);
     if (!judge_path(admission, snapshot, method, &again, &otherwise))
         return false;

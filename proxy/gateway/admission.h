@@ -25,6 +25,7 @@ struct admission {
     const struct client *client;
     struct span token;     /* as presented: what to blank in the query */
     const struct operation *operation; /* NULL: other */
+    bool is_exact; /* the path is spelled just as the operation's template */
 
     /* When refused. */
     enum reason reason;

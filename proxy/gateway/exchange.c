@@ -55,6 +55,8 @@ void exchange_free(struct exchange *exchange)
     struct station *station = exchange->station;
 
     upstream_call_cancel(exchange->call);
+    change_end(exchange, false);
+    caching_fini(exchange);
     http_body_fini(&exchange->body);
     snapshot_unref(exchange->snapshot);
     free(exchange->kept_input);
@@ -148,29 +150,48 @@ static struct reply_options reply_options(const struct exchange *exchange)
     };
 }
 
-/* Sends the whole answer that lies in response_head, and ends. */
-static void finish_reply(struct exchange *exchange, bool is_made)
+void exchange_send_whole(struct exchange *exchange, const struct iovec *vectors, int count,
+                         bool is_made)
 {
-    struct iovec whole = {exchange->response_head.bytes, exchange->response_head.len};
-
     exchange->response_state = RESPONSE_DONE;
     if (!is_made)
         exchange->keep_alive = false;
-    if (exchange->conn != NULL && is_made && !conn_write(exchange->conn, &whole, 1))
+    if (exchange->conn != NULL && is_made && !conn_write(exchange->conn, vectors, count))
         return; /* the connection closed, and took the exchange along */
     end_exchange(exchange);
+}
+
+/* Sends the whole answer that lies in response_head, and ends. */
+static void finish_reply(struct exchange *exchange, bool is_made)
+{
+    const struct iovec whole = {exchange->response_head.bytes,
+                                exchange->response_head.len};
+
+    exchange_send_whole(exchange, &whole, 1, is_made);
 }
 
 static void reply_with_error(struct exchange *exchange, enum reason reason,
                              const char *detail)
 {
     struct reply_options options = reply_options(exchange);
+    struct text lines = {0};
+    bool is_made;
 
+    caching_add_lines(exchange, NULL, &lines);
+    options.fields = lines.bytes;
     exchange->status = reason_row(reason)->status;
     exchange->error = reason_row(reason)->proxy_error;
     text_clear(&exchange->response_head);
-    finish_reply(exchange,
-                 reply_error(&options, reason, detail, &exchange->response_head));
+    is_made = reply_error(&options, reason, detail, &exchange->response_head);
+    text_fini(&lines);
+    finish_reply(exchange, is_made);
+}
+
+void exchange_answer_error(struct exchange *exchange, enum reason reason,
+                           const char *detail)
+{
+    exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
+    reply_with_error(exchange, reason, detail);
 }
 
 void exchange_refuse(struct exchange *exchange, enum reason reason, const char *detail)
@@ -218,6 +239,51 @@ static bool wants_keep_alive(const struct exchange *exchange)
     return head->minor > 0 || head->wants_keep_alive;
 }
 
+/* Our own conditions on what is stored (RFC 9111 4.3.1). */
+static void add_conditions(struct exchange *exchange, struct text *lines)
+{
+    struct caching *caching = &exchange->caching;
+    struct span etag, modified;
+
+    if (!caching_may_revalidate(exchange))
+        return;
+    etag = cache_head_field(cache_entry_head(caching->stored), SPAN("etag"));
+    modified = cache_head_field(cache_entry_head(caching->stored), SPAN("last-modified"));
+    caching->asks_conditionally = etag.len > 0 || modified.len > 0;
+    if (etag.len > 0)
+        text_add_format(lines, "If-None-Match: %.*s\r\n", (int)etag.len, etag.at);
+    if (modified.len > 0)
+        text_add_format(lines, "If-Modified-Since: %.*s\r\n", (int)modified.len,
+                        modified.at);
+}
+
+/* The head for upstream: the client's, or in a cache rule's fixed mode the gateway's own. */
+static bool write_request_head(struct exchange *exchange, size_t *key_at)
+{
+    struct forward_options options = {
+        .authority = exchange->snapshot->config->upstream.authority,
+        .is_upgrade = exchange->is_upgrade,
+        .drops_conditions = exchange->caching.role == CACHING_FETCH,
+    };
+    struct text conditions = {0};
+    bool is_written;
+
+    if (exchange->caching.role == CACHING_FETCH)
+        add_conditions(exchange, &conditions);
+    options.conditions = span_make(conditions.bytes, conditions.len);
+    text_clear(&exchange->request_head);
+    if (exchange->caching.role == CACHING_FETCH &&
+        exchange->caching.rule->freshness == OPERATION_FRESHNESS_FIXED)
+        is_written = forward_fetch_head(&exchange->admission, &options,
+                                        &exchange->request_head, key_at);
+    else
+        is_written = forward_request_head(&exchange->head, &exchange->admission, &options,
+                                          &exchange->request_head, key_at);
+    is_written = is_written && !conditions.failed;
+    text_fini(&conditions);
+    return is_written;
+}
+
 static bool prepare_request(struct exchange *exchange)
 {
     const struct http_head *head = &exchange->head;
@@ -230,17 +296,16 @@ static bool prepare_request(struct exchange *exchange)
     bool has_body = !exchange->body.is_done;
     size_t key_at = 0;
 
-    exchange->is_mutating = operation_method_is_mutating(head->method);
     exchange->is_upgrade = is_plain && forward_is_websocket(head, admission->framing);
-    if (!forward_request_head(head, admission, snapshot->config->upstream.authority,
-                              exchange->is_upgrade, &exchange->request_head, &key_at))
+    if (!write_request_head(exchange, &key_at))
         return false;
     exchange->request = (struct upstream_request){
         .head_before = span_make(exchange->request_head.bytes, key_at),
         .api_key = secret_span(credential->api_key),
         .head_after = span_make(exchange->request_head.bytes + key_at,
                                 exchange->request_head.len - key_at),
-        .is_head_method = span_equal(head->method, SPAN("HEAD")),
+        .is_head_method = exchange->caching.role != CACHING_FETCH &&
+                          span_equal(head->method, SPAN("HEAD")),
         .has_body = has_body,
         .is_chunked = admission->framing == HTTP_FRAMING_CHUNKED,
         .may_repeat = !exchange->is_mutating && !has_body,
@@ -249,7 +314,7 @@ static bool prepare_request(struct exchange *exchange)
     return true;
 }
 
-static void call_upstream(struct exchange *exchange)
+void exchange_call_upstream(struct exchange *exchange)
 {
     struct upstream_pool *pool = station_pool(exchange->station, exchange->snapshot);
 
@@ -290,7 +355,12 @@ void exchange_begin(struct exchange *exchange)
         exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
         reply_own(exchange);
     } else {
-        call_upstream(exchange);
+        exchange->is_mutating = operation_method_is_mutating(exchange->head.method);
+        if (admission->operation != NULL && admission->operation->cache != NULL &&
+            !exchange->is_mutating)
+            caching_begin(exchange);
+        else
+            exchange_call_upstream(exchange);
     }
 }
 
@@ -301,6 +371,7 @@ static void on_sending(void *owner)
     exchange->request_state =
         exchange->request.has_body ? REQUEST_SENDING : REQUEST_SENT;
     exchange->sent_us = clock_monotonic_us();
+    change_begin(exchange);
     if (exchange->request.has_body && exchange->conn != NULL)
         conn_want_body(exchange->conn, true);
 }
@@ -376,11 +447,23 @@ void exchange_on_client_end(struct exchange *exchange)
         exchange_refuse(exchange, REASON_MALFORMED, http_fault_text(HTTP_FAULT_CUT_SHORT));
 }
 
-/* A change that was sent whole may have its effect: its answer is waited for. */
+/*
+ * A change that was sent whole may have its effect: its answer is waited for. And others
+ * may wait for what was fetched.
+ */
+static bool outlives_client(struct exchange *exchange)
+{
+    if (exchange->response_state == RESPONSE_DONE)
+        return false;
+    if (caching_client_left(exchange))
+        return true;
+    return exchange->is_mutating && exchange->call != NULL &&
+           exchange->request_state == REQUEST_SENT;
+}
+
 void exchange_on_client_left(struct exchange *exchange)
 {
-    if (exchange->response_state == RESPONSE_DONE || !exchange->is_mutating ||
-        exchange->call == NULL || exchange->request_state != REQUEST_SENT) {
+    if (!outlives_client(exchange)) {
         exchange->conn->exchange = NULL;
         if (exchange->status == 0)
             exchange->error = "client left";
@@ -390,8 +473,69 @@ void exchange_on_client_left(struct exchange *exchange)
     }
     exchange->kept_input = conn_take_input(exchange->conn);
     exchange->conn = NULL;
-    upstream_call_resume(exchange->call);
+    if (exchange->call != NULL)
+        upstream_call_resume(exchange->call);
     station_add_orphan(exchange->station);
+}
+
+void exchange_end_orphan(struct exchange *exchange)
+{
+    end_exchange(exchange);
+}
+
+/* A request of our own for what the source asked for: its head, read again from a copy. */
+static struct exchange *copy_for_fetch(const struct exchange *source)
+{
+    struct exchange *fetch = take_spare(source->station);
+    struct station *station = source->station;
+
+    if (fetch == NULL)
+        return NULL;
+    fetch->station = station;
+    fetch->snapshot = snapshot_ref(source->snapshot);
+    fetch->started_us = clock_monotonic_us();
+    fetch->body.is_done = true;
+    fetch->kept_input = malloc(source->head.len);
+    if (fetch->kept_input == NULL || !http_head_init(&fetch->head, source->head.max_fields)) {
+        exchange_free(fetch);
+        return NULL;
+    }
+    http_head_reset(&fetch->head, HTTP_REQUEST);
+    memcpy(fetch->kept_input, source->head.bytes, source->head.len);
+    if (http_head_parse(&fetch->head, fetch->kept_input, source->head.len,
+                        source->head.len + 1) != HTTP_PARSE_DONE ||
+        !admission_judge(&fetch->admission, &fetch->head, fetch->snapshot, station->hasher,
+                         clock_wall_ms(), station->path_scratch)) {
+        exchange_free(fetch);
+        return NULL;
+    }
+    return fetch;
+}
+
+void exchange_fetch_behind(struct exchange *source, struct flight *flight)
+{
+    struct exchange *fetch = copy_for_fetch(source);
+    const struct caching *model = &source->caching;
+    struct caching *caching;
+
+    if (fetch == NULL) {
+        flights_land(source->station->shared->cache->flights, flight, FLIGHT_UNSHARED, NULL,
+                     0);
+        return;
+    }
+    caching = &fetch->caching;
+    caching->role = CACHING_FETCH;
+    caching->rule = model->rule;
+    caching->scope = model->scope;
+    caching->credential_scope = model->credential_scope;
+    caching->flight = flight;
+    caching->forward_reason = "stale";
+    caching->stored = model->stored != NULL ? cache_entry_ref(model->stored) : NULL;
+    cache_directives_clear(&caching->asked);
+    text_add(&caching->key, span_make(model->key.bytes, model->key.len));
+    caching_note_generations(fetch);
+    station_add_orphan(fetch->station);
+    exchange_call_upstream(fetch);
 }
 
 /* Response: the half that comes back */
@@ -429,7 +573,8 @@ static void on_interim(void *owner, const struct http_head *head)
     if (exchange->conn == NULL || exchange->head.minor == 0)
         return;
     text_clear(&exchange->response_head);
-    if (forward_response_head(head, FORWARD_NONE, FORWARD_KEEP, &exchange->response_head)) {
+    if (forward_response_head(head, FORWARD_NONE, FORWARD_KEEP, SPAN(""),
+                              &exchange->response_head)) {
         gather(exchange, span_make(exchange->response_head.bytes,
                                    exchange->response_head.len));
         (void)flush(exchange);
@@ -469,17 +614,39 @@ static void begin_tunnel(struct exchange *exchange)
     conn_begin_tunnel(exchange->conn);
 }
 
+/* Where the operation has a cache rule, with what the cache has to say. */
+static bool write_response_head(struct exchange *exchange, const struct http_head *head,
+                                enum forward_connection connection)
+{
+    struct text lines = {0};
+    bool is_written;
+
+    if (exchange->caching.role != CACHING_OFF && !forward_has_age(head))
+        text_add(&lines, SPAN("Age: 0\r\n"));
+    caching_add_lines(exchange, NULL, &lines);
+    is_written =
+        !lines.failed && forward_response_head(head, exchange->response_body, connection,
+                                               span_make(lines.bytes, lines.len),
+                                               &exchange->response_head);
+    text_fini(&lines);
+    return is_written;
+}
+
 static void on_head(void *owner, const struct http_head *head, enum http_framing framing,
                     uint64_t length)
 {
     struct exchange *exchange = owner;
     enum forward_connection connection;
 
-    (void)length;
+    change_end(exchange, true);
+    change_note_answer(exchange, head);
     if (head->status == 401) {
         refuse_key(exchange);
         return;
     }
+    if (fetch_on_head(exchange, head, length, framing == HTTP_FRAMING_LENGTH ||
+                                                  framing == HTTP_FRAMING_NONE))
+        return;
     exchange->status = head->status;
     exchange->response_body = choose_body(exchange, framing);
     if (exchange->response_body == FORWARD_UNTIL_CLOSE || !exchange->body.is_done ||
@@ -488,8 +655,7 @@ static void on_head(void *owner, const struct http_head *head, enum http_framing
     connection =
         head->status == 101 ? FORWARD_SAY_UPGRADE : connection_of(exchange);
     text_clear(&exchange->response_head);
-    if (!forward_response_head(head, exchange->response_body, connection,
-                               &exchange->response_head)) {
+    if (!write_response_head(exchange, head, connection)) {
         exchange_refuse(exchange, REASON_NO_MEMORY, NULL);
         return;
     }
@@ -514,6 +680,8 @@ static void on_content(void *owner, struct span content)
 {
     struct exchange *exchange = owner;
 
+    if (exchange->caching.is_collecting && fetch_on_content(exchange, content))
+        return;
     exchange->response_body_bytes += content.len;
     if (exchange->conn == NULL || !make_room(exchange))
         return;
@@ -556,11 +724,8 @@ static void gather_end(struct exchange *exchange, const struct http_head *traile
     gather(exchange, SPAN("\r\n"));
 }
 
-static void on_end(void *owner, const struct http_head *trailers)
+static void end_answer(struct exchange *exchange, const struct http_head *trailers)
 {
-    struct exchange *exchange = owner;
-
-    exchange->call = NULL;
     exchange->response_state = RESPONSE_DONE;
     if (!exchange->body.is_done)
         exchange->keep_alive = false;
@@ -570,11 +735,63 @@ static void on_end(void *owner, const struct http_head *trailers)
         end_exchange(exchange);
 }
 
+static void on_end(void *owner, const struct http_head *trailers)
+{
+    struct exchange *exchange = owner;
+
+    exchange->call = NULL;
+    if (exchange->caching.is_collecting) {
+        fetch_on_end(exchange);
+        return;
+    }
+    end_answer(exchange, trailers);
+}
+
+void exchange_end_stream(struct exchange *exchange)
+{
+    end_answer(exchange, NULL);
+}
+
+void exchange_start_stream(struct exchange *exchange, struct span head, struct span body,
+                           bool is_length_known, uint16_t status)
+{
+    struct text *out = &exchange->response_head;
+
+    exchange->status = status;
+    exchange->response_body =
+        choose_body(exchange, is_length_known ? HTTP_FRAMING_LENGTH : HTTP_FRAMING_CHUNKED);
+    if (exchange->response_body == FORWARD_UNTIL_CLOSE || exchange->station->is_draining)
+        exchange->keep_alive = false;
+    exchange->response_state = RESPONSE_RELAYING;
+    text_clear(out);
+    text_add(out, head);
+    if (exchange->response_body == FORWARD_CHUNKED)
+        text_add(out, SPAN("Transfer-Encoding: chunked\r\n"));
+    text_add(out, SPAN("Age: 0\r\n"));
+    caching_add_lines(exchange, NULL, out);
+    text_add(out, forward_connection_line(connection_of(exchange)));
+    if (out->failed) {
+        exchange->caching.is_collecting = false;
+        exchange_refuse(exchange, REASON_NO_MEMORY, NULL);
+        return;
+    }
+    gather(exchange, span_make(out->bytes, out->len));
+    exchange->response_body_bytes = body.len;
+    if (body.len > 0 && exchange->response_body == FORWARD_CHUNKED)
+        gather_chunk(exchange, body);
+    else if (body.len > 0)
+        gather(exchange, body);
+    (void)flush(exchange);
+}
+
 static void on_failed(void *owner, enum upstream_failure failure, const char *detail)
 {
     struct exchange *exchange = owner;
 
     exchange->call = NULL;
+    change_end(exchange, false);
+    if (fetch_on_failed(exchange, (int)reason_of_failure(failure)))
+        return;
     if (exchange->response_state == RESPONSE_RELAYING) {
         exchange->error = reason_row(reason_of_failure(failure))->proxy_error;
         if (flush(exchange))

@@ -14,6 +14,7 @@
 #include "base/span.h"
 #include "base/text.h"
 #include "gateway/admission.h"
+#include "gateway/caching.h"
 #include "gateway/conn.h"
 #include "gateway/forward.h"
 #include "upstream/call.h"
@@ -60,6 +61,9 @@ struct exchange {
     char size_lines[EXCHANGE_SIZE_LINES][EXCHANGE_SIZE_LINE_BYTES];
     int size_line_count;
 
+    struct caching caching;
+    struct change change;
+
     int64_t started_us, sent_us;
     uint64_t request_body_bytes, response_body_bytes;
 };
@@ -84,6 +88,33 @@ void exchange_on_client_end(struct exchange *exchange);
 void exchange_on_client_left(struct exchange *exchange);
 void exchange_on_client_drained(struct exchange *exchange);
 void exchange_on_body_timeout(struct exchange *exchange);
+
+/* For caching.c and fetch.c. Each may end the exchange before it returns. */
+
+/* Sends the admitted request upstream. */
+void exchange_call_upstream(struct exchange *exchange);
+
+/* Answers with an error of the gateway's own. */
+void exchange_answer_error(struct exchange *exchange, enum reason reason,
+                           const char *detail);
+
+/* Sends a whole answer and ends. is_made false: memory was out, the connection closes. */
+void exchange_send_whole(struct exchange *exchange, const struct iovec *vectors, int count,
+                         bool is_made);
+
+/*
+ * Begins to stream an answer that is also collected: its head (without the empty line) and
+ * what came of its body. The rest follows by on_content, the end by exchange_end_stream.
+ */
+void exchange_start_stream(struct exchange *exchange, struct span head, struct span body,
+                           bool is_length_known, uint16_t status);
+void exchange_end_stream(struct exchange *exchange);
+
+/* Fetches for the cache without a client, at the head of the flight. */
+void exchange_fetch_behind(struct exchange *source, struct flight *flight);
+
+/* Ends an exchange whose client has left and for which nothing is under way any more. */
+void exchange_end_orphan(struct exchange *exchange);
 
 /* Gives the exchange's memory back without an answer: its connection is closing. */
 void exchange_free(struct exchange *exchange);

@@ -1,5 +1,7 @@
 #include "gateway/forward.h"
 
+#include "cache/validators.h"
+
 /* Field lines that go on unchanged and lie together are copied together. */
 struct copying {
     const struct http_head *head;
@@ -73,14 +75,19 @@ static void add_query(struct text *out, struct span query, struct span token)
     }
 }
 
+void forward_add_target(const struct admission *admission, struct text *out)
+{
+    text_add(out, admission->target.path);
+    if (admission->target.query.at != NULL)
+        add_query(out, admission->target.query, admission->token);
+}
+
 static void add_request_line(struct text *out, const struct http_head *head,
                              const struct admission *admission)
 {
     text_add(out, head->method);
     text_add_byte(out, ' ');
-    text_add(out, admission->target.path);
-    if (admission->target.query.at != NULL)
-        add_query(out, admission->target.query, admission->token);
+    forward_add_target(admission, out);
     text_add(out, SPAN(" HTTP/1.1\r\n"));
 }
 
@@ -89,9 +96,9 @@ static void add_request_line(struct text *out, const struct http_head *head,
 struct request_copying {
     struct copying copying;
     const struct admission *admission;
-    const char *authority;
+    const struct forward_options *options;
     enum http_field_id key_field; /* whose place the key takes */
-    bool is_upgrade, said_upgrade;
+    bool said_upgrade;
     size_t *key_at;
 };
 
@@ -116,13 +123,13 @@ static void add_length(struct request_copying *request, const struct http_field 
 static void add_host(struct request_copying *request, const struct http_field *field)
 {
     start_line(&request->copying, field);
-    text_add(request->copying.out, span_of(request->authority));
+    text_add(request->copying.out, span_of(request->options->authority));
     text_add(request->copying.out, SPAN("\r\n"));
 }
 
 static void add_upgrade(struct request_copying *request)
 {
-    if (!request->is_upgrade || request->said_upgrade)
+    if (!request->options->is_upgrade || request->said_upgrade)
         return;
     request->said_upgrade = true;
     add_line(&request->copying, SPAN("Connection: Upgrade\r\n"));
@@ -155,7 +162,7 @@ static void add_request_field(struct request_copying *request,
         add_upgrade(request);
         return;
     case HTTP_FIELD_UPGRADE:
-        if (request->is_upgrade)
+        if (request->options->is_upgrade)
             keep_line(&request->copying, field);
         return;
     case HTTP_FIELD_EXPECT:
@@ -165,12 +172,14 @@ static void add_request_field(struct request_copying *request,
     default:
         break;
     }
-    if (!field->is_hop_by_hop)
+    if (!field->is_hop_by_hop &&
+        !(request->options->drops_conditions &&
+          cache_is_condition(http_field_name(head, field))))
         keep_line(&request->copying, field);
 }
 
 bool forward_request_head(const struct http_head *head, const struct admission *admission,
-                          const char *authority, bool is_upgrade, struct text *out,
+                          const struct forward_options *options, struct text *out,
                           size_t *key_at)
 {
     bool has_authorization = http_head_find(head, HTTP_FIELD_AUTHORIZATION, NULL) != NULL;
@@ -178,24 +187,41 @@ bool forward_request_head(const struct http_head *head, const struct admission *
     struct request_copying request = {
         .copying = {.head = head, .out = out},
         .admission = admission,
-        .authority = authority,
+        .options = options,
         .key_field = has_authorization ? HTTP_FIELD_AUTHORIZATION
                      : has_api_key     ? HTTP_FIELD_X_API_KEY
                                        : HTTP_FIELD_OTHER,
-        .is_upgrade = is_upgrade,
         .key_at = key_at,
     };
 
     add_request_line(out, head, admission);
     if (http_head_find(head, HTTP_FIELD_HOST, NULL) == NULL)
-        text_add_format(out, "Host: %s\r\n", authority);
+        text_add_format(out, "Host: %s\r\n", options->authority);
     for (unsigned i = 0; i < head->field_count; i++)
         add_request_field(&request, &head->fields[i]);
     copy_run(&request.copying);
     if (request.key_field == HTTP_FIELD_OTHER)
         add_key(&request, SPAN("Authorization"));
+    text_add(out, options->conditions);
     text_add(out, head->minor == 0 ? SPAN("Via: 1.0 psgate\r\n\r\n")
                                    : SPAN("Via: 1.1 psgate\r\n\r\n"));
+    return !out->failed;
+}
+
+bool forward_fetch_head(const struct admission *admission,
+                        const struct forward_options *options, struct text *out,
+                        size_t *key_at)
+{
+    text_add(out, SPAN("GET "));
+    forward_add_target(admission, out);
+    text_add_format(out,
+                    " HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n"
+                    "Accept-Encoding: identity\r\nAuthorization: Bearer ",
+                    options->authority);
+    *key_at = out->len;
+    text_add(out, SPAN("\r\n"));
+    text_add(out, options->conditions);
+    text_add(out, SPAN("Via: 1.1 psgate\r\n\r\n"));
     return !out->failed;
 }
 
@@ -237,7 +263,7 @@ static void add_response_field(struct copying *copying, const struct http_field 
     }
 }
 
-static struct span connection_line(enum forward_connection connection)
+struct span forward_connection_line(enum forward_connection connection)
 {
     switch (connection) {
     case FORWARD_SAY_KEEP_ALIVE:
@@ -265,7 +291,8 @@ static void add_status_line(struct text *out, const struct http_head *head)
 }
 
 bool forward_response_head(const struct http_head *head, enum forward_body body,
-                           enum forward_connection connection, struct text *out)
+                           enum forward_connection connection, struct span more_lines,
+                           struct text *out)
 {
     struct copying copying = {.head = head, .out = out};
 
@@ -276,8 +303,18 @@ bool forward_response_head(const struct http_head *head, enum forward_body body,
     if (body == FORWARD_CHUNKED &&
         http_head_find(head, HTTP_FIELD_TRANSFER_ENCODING, NULL) == NULL)
         text_add(out, SPAN("Transfer-Encoding: chunked\r\n"));
-    text_add(out, connection_line(connection));
+    text_add(out, more_lines);
+    text_add(out, forward_connection_line(connection));
     return !out->failed;
+}
+
+bool forward_has_age(const struct http_head *head)
+{
+    for (unsigned i = 0; i < head->field_count; i++) {
+        if (span_equal_nocase(http_field_name(head, &head->fields[i]), SPAN("age")))
+            return true;
+    }
+    return false;
 }
 
 bool forward_trailers(const struct http_head *trailers, bool is_request, struct text *out)

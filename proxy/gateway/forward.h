@@ -12,13 +12,31 @@
 #include "gateway/admission.h"
 #include "http/head.h"
 
+struct forward_options {
+    const char *authority; /* upstream's, for Host */
+    bool is_upgrade;       /* the WebSocket handshake goes on */
+    bool drops_conditions; /* the client's If-None-Match and If-Modified-Since stay here */
+    struct span conditions; /* field lines of our own, or empty */
+};
+
 /*
  * Writes the request head for upstream. *key_at is the offset in out at which the API key
  * belongs: it is not in there. False when memory is out.
  */
 bool forward_request_head(const struct http_head *head, const struct admission *admission,
-                          const char *authority, bool is_upgrade, struct text *out,
+                          const struct forward_options *options, struct text *out,
                           size_t *key_at);
+
+/*
+ * The same for the gateway's own fetch in a cache rule's fixed mode: the target and the
+ * key, and nothing else of the client's, so that nothing it sends colours what others get.
+ */
+bool forward_fetch_head(const struct admission *admission,
+                        const struct forward_options *options, struct text *out,
+                        size_t *key_at);
+
+/* Adds the target as it is forwarded: path and query, the caller's token left out. */
+void forward_add_target(const struct admission *admission, struct text *out);
 
 /* How the answer's body is framed for the client. */
 enum forward_body {
@@ -35,9 +53,19 @@ enum forward_connection {
     FORWARD_SAY_UPGRADE, /* a 101 */
 };
 
-/* Writes an answer's head for the client. False when memory is out. */
+/*
+ * Writes an answer's head for the client, with more field lines at its end. False when
+ * memory is out.
+ */
 bool forward_response_head(const struct http_head *head, enum forward_body body,
-                           enum forward_connection connection, struct text *out);
+                           enum forward_connection connection, struct span more_lines,
+                           struct text *out);
+
+/* The end of a head: the Connection line, if one is needed, and the empty line. */
+struct span forward_connection_line(enum forward_connection connection);
+
+/* Whether the answer says how old it is. */
+bool forward_has_age(const struct http_head *head);
 
 /*
  * Writes the trailer fields that may go on, each with its CR LF. From requests, credential

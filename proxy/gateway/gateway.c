@@ -26,6 +26,7 @@ struct gateway {
     struct listener **listeners; /* in the order of the snapshot's configuration */
     size_t listener_count;
     struct stations shared;
+    struct cache cache;
     struct crew *crews;
     size_t crew_count, idle_crews;
     struct mailbox *mailbox; /* the main thread's */
@@ -276,6 +277,9 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     gateway->mailbox = mailbox_new(base, error);
     if (gateway->mailbox == NULL)
         return false;
+    if (!cache_init(&gateway->cache, (size_t)config->cache.memory_bytes))
+        return error_set(error, "out of memory");
+    gateway->shared.cache = &gateway->cache;
     gateway->listeners = open_listeners(gateway, gateway->snapshot, error);
     if (gateway->listeners == NULL)
         return false;
@@ -349,6 +353,9 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
     gateway->listeners = listeners;
     gateway->listener_count = fresh->config->listen_count;
     adopt_everywhere(gateway);
+    /* A new key, upstream or table: what was fetched before may not be true any more. */
+    store_resize(gateway->cache.store, (size_t)fresh->config->cache.memory_bytes);
+    generations_raise_all(gateway->cache.generations);
     snapshot_unref(old);
     close_except(old_listeners, old_count, listeners, gateway->listener_count);
     snapshot_warn_inert(fresh);
@@ -410,6 +417,7 @@ void gateway_free(struct gateway *gateway)
         stop_crew(&gateway->crews[i]);
     mailbox_free(gateway->mailbox); /* may still hold letters from the crews */
     free(gateway->crews);
+    cache_fini(&gateway->cache);
     snapshot_unref(gateway->snapshot);
     close_listeners(gateway);
     (void)pthread_cond_destroy(&gateway->adopted);

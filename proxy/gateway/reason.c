@@ -80,6 +80,9 @@ static const struct reason_row rows[REASON_COUNT] = {
                           LATER},
     [REASON_NO_MEMORY] = {503, INTERNAL, "proxy_internal_error", "memory is out",
                           "try again later", LATER},
+    [REASON_NOT_CACHED] = {504, "TIMEOUT", ERROR,
+                           "nothing usable is stored, and only-if-cached was asked for",
+                           "ask without only-if-cached", ""},
     [REASON_KEY_REFUSED] = {502, INTERNAL,
                             "proxy_configuration_error; "
                             "details=\"upstream refused the credential\"",

@@ -1,22 +1,6 @@
 #include "gateway/reply.h"
 
-#include <stdio.h>
-#include <time.h>
-
-/* IMF-fixdate (RFC 9110 5.6.7). Not strftime(): its names depend on the locale. */
-static void add_date(struct text *out, int64_t wall_ms)
-{
-    static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    time_t seconds = (time_t)(wall_ms / 1000);
-    struct tm tm;
-
-    (void)gmtime_r(&seconds, &tm);
-    text_add_format(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
-                    days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
-                    tm.tm_hour, tm.tm_min, tm.tm_sec);
-}
+#include "http/date.h"
 
 static const char *connection_line(enum forward_connection connection)
 {
@@ -36,12 +20,15 @@ static const char *connection_line(enum forward_connection connection)
 static bool add_reply(const struct reply_options *options, unsigned status,
                       const char *fields, const struct text *body, struct text *out)
 {
+    char date[HTTP_DATE_BYTES];
+
+    http_date_format(options->now_wall_ms, date);
     text_add_format(out, "HTTP/1.1 %u %s\r\n", status, reason_status_text(status));
-    add_date(out, options->now_wall_ms);
     text_add_format(out,
-                    "Content-Type: application/json\r\nContent-Length: %zu\r\n"
-                    "Cache-Control: no-store\r\n%s%s\r\n",
-                    body->len, fields, connection_line(options->connection));
+                    "Date: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                    "Cache-Control: no-store\r\n%s%s%s\r\n",
+                    date, body->len, fields,
+                    options->fields != NULL ? options->fields : "", connection_line(options->connection));
     if (!options->is_head_method)
         text_add(out, span_make(body->bytes, body->len));
     return !body->failed && !out->failed;

@@ -92,8 +92,10 @@ struct snapshot *snapshot_load(const char *path, const struct snapshot *previous
     snapshot->config = config_load(path, problems);
     if (snapshot->config != NULL)
         load_parts(snapshot, previous, sandbox_url, problems);
-    if (problems->count == before)
+    if (problems->count == before) {
+        credential_cleanse_environment(snapshot->config);
         return snapshot;
+    }
     snapshot_unref(snapshot);
     return NULL;
 }

@@ -11,6 +11,7 @@
 
 #include <event2/event_struct.h>
 
+#include "cache/cache.h"
 #include "gateway/snapshot.h"
 #include "net/listener.h"
 #include "net/worker.h"
@@ -23,6 +24,7 @@ struct station_pool;
 
 /* What all stations share. */
 struct stations {
+    struct cache *cache;
     _Atomic unsigned connections; /* clients', of all workers */
     _Atomic unsigned max_connections;
 };

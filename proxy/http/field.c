@@ -14,6 +14,7 @@ static const struct {
     {SPAN("proxy-authenticate"), HTTP_FIELD_PROXY_AUTHENTICATE},
     {SPAN("proxy-authorization"), HTTP_FIELD_PROXY_AUTHORIZATION},
     {SPAN("proxy-connection"), HTTP_FIELD_PROXY_CONNECTION},
+    {SPAN("range"), HTTP_FIELD_RANGE},
     {SPAN("set-cookie"), HTTP_FIELD_SET_COOKIE},
     {SPAN("te"), HTTP_FIELD_TE},
     {SPAN("transfer-encoding"), HTTP_FIELD_TRANSFER_ENCODING},

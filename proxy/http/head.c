@@ -195,8 +195,7 @@ static void read_connection(struct http_head *head, struct span list)
             head->wants_keep_alive = true;
         else if (span_equal_nocase(option, SPAN("upgrade")))
             head->wants_upgrade = true;
-        else
-            mark_named_field(head, option);
+        mark_named_field(head, option);
     }
 }
 

@@ -264,7 +264,7 @@ void http_path_split_again(const struct http_path *path, struct http_path *out)
 {
     unsigned kept = path->count < HTTP_PATH_SEGMENTS ? path->count : HTTP_PATH_SEGMENTS;
 
-    *out = (struct http_path){.count = path->count - kept};
+    *out = (struct http_path){.count = 0};
     for (unsigned i = 0; i < kept; i++) {
         struct span rest = path->segments[i];
         const char *slash;
@@ -280,6 +280,7 @@ void http_path_split_again(const struct http_path *path, struct http_path *out)
             rest = rest_of(rest, slash != NULL ? len + 1 : len);
         } while (slash != NULL);
     }
+    out->count += path->count - kept;
 }
 
 size_t http_percent_decode(struct span text, char *out)

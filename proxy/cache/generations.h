@@ -1,0 +1,55 @@
+/*
+ * Generations: what keeps reads from going back before a change (DESIGN, "Generations").
+ * A scope is a name whose answers a change may make old; it has one generation, over all
+ * credentials and workers. Entries and fetches carry the generation at which their fetch
+ * began, and count only while it is the present one.
+ *
+ * Safe from every thread. Time is monotonic milliseconds.
+ */
+#ifndef PSGATE_CACHE_GENERATIONS_H
+#define PSGATE_CACHE_GENERATIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+
+enum { GENERATIONS_SCOPES = 256, GENERATIONS_NO_SCOPE = -1 };
+
+struct generations;
+
+struct generations *generations_new(void);
+void generations_free(struct generations *generations);
+
+/* The scope's number; made when it is new. NO_SCOPE when there are too many. */
+int generations_scope(struct generations *generations, struct span name);
+
+/* How many scopes there are: their numbers are below it. */
+int generations_count(struct generations *generations);
+
+/* The present generation. */
+uint64_t generations_now(struct generations *generations, int scope, int64_t now_ms);
+
+/*
+ * Whether what was fetched since that generation may be stored: it is the present one, no
+ * change is in flight, and none has ended unknown within the hold.
+ */
+bool generations_may_store(struct generations *generations, int scope, uint64_t generation,
+                           int64_t now_ms);
+
+/* A change's first byte is about to go out: in flight, and raised. */
+void generations_begin_change(struct generations *generations, int scope);
+
+/*
+ * The change's answer is there, or it has failed: raised, and no longer in flight. Unknown
+ * (is_known false): nothing is stored for hold_ms, and then it is raised once more, because
+ * the change may land after we gave up.
+ */
+void generations_end_change(struct generations *generations, int scope, bool is_known,
+                            int64_t now_ms, int64_t hold_ms);
+
+/* Makes everything old: of one scope, or of all there are. */
+void generations_raise(struct generations *generations, int scope);
+void generations_raise_all(struct generations *generations);
+
+#endif

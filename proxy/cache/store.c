@@ -1,0 +1,240 @@
+#include "cache/store.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "cache/sieve.h"
+
+enum { SHARDS = 16, FIRST_BUCKETS = 64, ENTRY_SHARE = 4 };
+
+struct shard {
+    pthread_mutex_t lock;
+    struct cache_entry **buckets;
+    size_t bucket_count; /* a power of two */
+    size_t entries;
+    size_t bytes; /* entries and buckets */
+    struct sieve sieve;
+} __attribute__((aligned(64)));
+
+struct store {
+    struct shard shards[SHARDS];
+    _Atomic size_t shard_budget;
+    uint64_t seed; /* so that nobody can choose keys that collide */
+};
+
+static void fini_shards(struct store *store, int count)
+{
+    for (int i = 0; i < count; i++) {
+        free(store->shards[i].buckets);
+        (void)pthread_mutex_destroy(&store->shards[i].lock);
+    }
+}
+
+struct store *store_new(size_t budget)
+{
+    struct store *store = aligned_alloc(64, sizeof(*store));
+
+    if (store == NULL)
+        return NULL;
+    memset(store, 0, sizeof(*store));
+    atomic_store(&store->shard_budget, budget / SHARDS);
+    (void)!getrandom(&store->seed, sizeof(store->seed), GRND_NONBLOCK);
+    for (int i = 0; i < SHARDS; i++) {
+        struct shard *shard = &store->shards[i];
+
+        (void)pthread_mutex_init(&shard->lock, NULL);
+        shard->bucket_count = FIRST_BUCKETS;
+        shard->bytes = FIRST_BUCKETS * sizeof(struct cache_entry *);
+        shard->buckets = calloc(FIRST_BUCKETS, sizeof(struct cache_entry *));
+        if (shard->buckets == NULL) {
+            fini_shards(store, i + 1);
+            free(store);
+            return NULL;
+        }
+    }
+    return store;
+}
+
+/* MurmurHash64A's mixing, over a random seed. */
+uint64_t store_hash(const struct store *store, struct span key)
+{
+    const uint64_t m = 0xc6a4a7935bd1e995u;
+    uint64_t hash = store->seed ^ (key.len * m);
+
+    while (key.len >= 8) {
+        uint64_t word;
+
+        memcpy(&word, key.at, sizeof(word));
+        word *= m;
+        word ^= word >> 47;
+        hash = (hash ^ (word * m)) * m;
+        key.at += 8;
+        key.len -= 8;
+    }
+    for (size_t i = 0; i < key.len; i++)
+        hash = (hash ^ (unsigned char)key.at[i]) * m;
+    hash ^= hash >> 47;
+    hash *= m;
+    return hash ^ (hash >> 47);
+}
+
+static struct shard *shard_of(struct store *store, uint64_t hash)
+{
+    return &store->shards[hash >> 60];
+}
+
+static struct cache_entry **find_link(struct shard *shard, uint32_t hash, struct span key)
+{
+    struct cache_entry **link = &shard->buckets[hash & (shard->bucket_count - 1)];
+
+    while (*link != NULL &&
+           ((*link)->hash != hash || !span_equal(cache_entry_key(*link), key)))
+        link = &(*link)->next_in_bucket;
+    return link;
+}
+
+/* With the lock held; gives the store's reference up. */
+static void unlink_entry(struct shard *shard, struct cache_entry **link)
+{
+    struct cache_entry *entry = *link;
+
+    *link = entry->next_in_bucket;
+    sieve_remove(&shard->sieve, entry);
+    entry->is_in_store = false;
+    shard->entries--;
+    shard->bytes -= cache_entry_cost(entry);
+    cache_entry_unref(entry);
+}
+
+static void evict(struct shard *shard, size_t budget)
+{
+    while (shard->bytes > budget) {
+        struct cache_entry *victim = sieve_choose(&shard->sieve);
+
+        if (victim == NULL)
+            return;
+        unlink_entry(shard, find_link(shard, victim->hash, cache_entry_key(victim)));
+    }
+}
+
+/* Doubles the buckets when there are more entries, if the budget has room for that. */
+static void grow(struct shard *shard, size_t budget)
+{
+    size_t count = shard->bucket_count * 2;
+    size_t more = (count - shard->bucket_count) * sizeof(struct cache_entry *);
+    struct cache_entry **buckets;
+
+    if (shard->entries <= shard->bucket_count || shard->bytes + more > budget)
+        return;
+    buckets = calloc(count, sizeof(struct cache_entry *));
+    if (buckets == NULL)
+        return;
+    for (size_t i = 0; i < shard->bucket_count; i++) {
+        struct cache_entry *next;
+
+        for (struct cache_entry *entry = shard->buckets[i]; entry != NULL; entry = next) {
+            next = entry->next_in_bucket;
+            entry->next_in_bucket = buckets[entry->hash & (count - 1)];
+            buckets[entry->hash & (count - 1)] = entry;
+        }
+    }
+    free(shard->buckets);
+    shard->buckets = buckets;
+    shard->bucket_count = count;
+    shard->bytes += more;
+}
+
+void store_free(struct store *store)
+{
+    if (store == NULL)
+        return;
+    store_resize(store, 0);
+    fini_shards(store, SHARDS);
+    free(store);
+}
+
+void store_resize(struct store *store, size_t budget)
+{
+    atomic_store(&store->shard_budget, budget / SHARDS);
+    for (int i = 0; i < SHARDS; i++) {
+        (void)pthread_mutex_lock(&store->shards[i].lock);
+        evict(&store->shards[i], budget / SHARDS);
+        (void)pthread_mutex_unlock(&store->shards[i].lock);
+    }
+}
+
+size_t store_entry_limit(const struct store *store)
+{
+    return atomic_load(&store->shard_budget) / ENTRY_SHARE;
+}
+
+struct cache_entry *store_find(struct store *store, struct span key)
+{
+    uint64_t hash = store_hash(store, key);
+    struct shard *shard = shard_of(store, hash);
+    struct cache_entry *entry;
+
+    (void)pthread_mutex_lock(&shard->lock);
+    entry = *find_link(shard, (uint32_t)hash, key);
+    if (entry != NULL) {
+        if (!atomic_load_explicit(&entry->was_visited, memory_order_relaxed))
+            atomic_store_explicit(&entry->was_visited, true, memory_order_relaxed);
+        (void)cache_entry_ref(entry);
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    return entry;
+}
+
+void store_put(struct store *store, struct cache_entry *entry)
+{
+    uint64_t hash = store_hash(store, cache_entry_key(entry));
+    struct shard *shard = shard_of(store, hash);
+    size_t budget = atomic_load(&store->shard_budget);
+    size_t cost = cache_entry_cost(entry);
+    struct cache_entry **link;
+
+    if (cost > store_entry_limit(store))
+        return;
+    (void)pthread_mutex_lock(&shard->lock);
+    link = find_link(shard, (uint32_t)hash, cache_entry_key(entry));
+    if (*link != NULL)
+        unlink_entry(shard, link);
+    evict(shard, budget - cost);
+    entry->hash = (uint32_t)hash;
+    entry->is_in_store = true;
+    link = &shard->buckets[entry->hash & (shard->bucket_count - 1)];
+    entry->next_in_bucket = *link;
+    *link = cache_entry_ref(entry);
+    sieve_add(&shard->sieve, entry);
+    shard->entries++;
+    shard->bytes += cost;
+    grow(shard, budget);
+    (void)pthread_mutex_unlock(&shard->lock);
+}
+
+void store_remove(struct store *store, struct span key)
+{
+    uint64_t hash = store_hash(store, key);
+    struct shard *shard = shard_of(store, hash);
+    struct cache_entry **link;
+
+    (void)pthread_mutex_lock(&shard->lock);
+    link = find_link(shard, (uint32_t)hash, key);
+    if (*link != NULL)
+        unlink_entry(shard, link);
+    (void)pthread_mutex_unlock(&shard->lock);
+}
+
+struct store_sizes store_sizes(struct store *store)
+{
+    struct store_sizes sizes = {0};
+
+    for (int i = 0; i < SHARDS; i++) {
+        (void)pthread_mutex_lock(&store->shards[i].lock);
+        sizes.bytes += store->shards[i].bytes;
+        sizes.entries += store->shards[i].entries;
+        (void)pthread_mutex_unlock(&store->shards[i].lock);
+    }
+    return sizes;
+}

@@ -1,0 +1,91 @@
+#include "cache/validators.h"
+
+#include "http/date.h"
+
+static const struct http_field *find_named(const struct http_head *head, struct span name)
+{
+    for (unsigned i = 0; i < head->field_count; i++) {
+        if (span_equal_nocase(http_field_name(head, &head->fields[i]), name))
+            return &head->fields[i];
+    }
+    return NULL;
+}
+
+static struct span without_weakness(struct span tag)
+{
+    return span_starts_with(tag, SPAN("W/")) ? span_make(tag.at + 2, tag.len - 2) : tag;
+}
+
+/* Takes one entity-tag off a list; quotes may hold commas (RFC 9110 8.8.3). */
+static bool next_tag(struct span *list, struct span *tag)
+{
+    size_t len = 0;
+
+    while (list->len > 0 &&
+           (list->at[0] == ',' || list->at[0] == ' ' || list->at[0] == '\t')) {
+        list->at++;
+        list->len--;
+    }
+    if (list->len == 0)
+        return false;
+    if (span_starts_with(*list, SPAN("W/")))
+        len = 2;
+    if (len < list->len && list->at[len] == '"') {
+        for (len++; len < list->len && list->at[len] != '"'; len++)
+            continue;
+        len += len < list->len;
+    } else {
+        while (len < list->len && list->at[len] != ',')
+            len++;
+    }
+    *tag = span_trim(span_make(list->at, len));
+    list->at += len;
+    list->len -= len;
+    return true;
+}
+
+/* RFC 9110 8.8.3.2, weak comparison. "*" matches whatever is stored. */
+static bool tags_match(const struct http_head *request, struct span etag)
+{
+    for (unsigned i = 0; i < request->field_count; i++) {
+        struct span list = http_field_value(request, &request->fields[i]);
+        struct span tag;
+
+        if (!span_equal_nocase(http_field_name(request, &request->fields[i]),
+                               SPAN("if-none-match")))
+            continue;
+        while (next_tag(&list, &tag)) {
+            if (span_equal(tag, SPAN("*")) ||
+                (etag.len > 0 && span_equal(without_weakness(tag), without_weakness(etag))))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool cache_client_has_it(const struct http_head *request, struct span etag,
+                         struct span last_modified, int64_t now_wall_ms)
+{
+    const struct http_field *since = find_named(request, SPAN("if-modified-since"));
+    int64_t since_ms, modified_ms;
+
+    if (find_named(request, SPAN("if-none-match")) != NULL)
+        return tags_match(request, etag);
+    return since != NULL && last_modified.len > 0 &&
+           http_date_parse(http_field_value(request, since), now_wall_ms, &since_ms) &&
+           http_date_parse(last_modified, now_wall_ms, &modified_ms) &&
+           modified_ms <= since_ms;
+}
+
+bool cache_has_foreign_condition(const struct http_head *request)
+{
+    return find_named(request, SPAN("if-match")) != NULL ||
+           find_named(request, SPAN("if-unmodified-since")) != NULL ||
+           find_named(request, SPAN("if-range")) != NULL;
+}
+
+bool cache_is_condition(struct span name)
+{
+    return span_equal_nocase(name, SPAN("if-none-match")) ||
+           span_equal_nocase(name, SPAN("if-modified-since"));
+}

@@ -1,0 +1,119 @@
+#include "cache/vary.h"
+
+#include <stdlib.h>
+
+enum { MOST_ELEMENTS = 64 };
+
+struct elements {
+    struct span list[MOST_ELEMENTS];
+    size_t count;
+};
+
+/* All elements of all fields of a name. False when there are too many to handle. */
+static bool collect(const struct http_head *head, struct span name, bool as_forwarded,
+                    struct elements *elements)
+{
+    struct span element;
+
+    elements->count = 0;
+    for (unsigned i = 0; i < head->field_count; i++) {
+        const struct http_field *field = &head->fields[i];
+        struct span list = http_field_value(head, field);
+
+        if (!span_equal_nocase(http_field_name(head, field), name) ||
+            (as_forwarded && field->is_hop_by_hop))
+            continue;
+        while (http_list_next(&list, &element)) {
+            if (elements->count == MOST_ELEMENTS)
+                return false;
+            elements->list[elements->count++] = element;
+        }
+    }
+    return true;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct span *one = a, *other = b;
+    size_t len = one->len < other->len ? one->len : other->len;
+
+    for (size_t i = 0; i < len; i++) {
+        int difference = ascii_lower(one->at[i]) - ascii_lower(other->at[i]);
+
+        if (difference != 0)
+            return difference;
+    }
+    return (one->len > other->len) - (one->len < other->len);
+}
+
+static void add_lower(struct text *text, struct span span)
+{
+    for (size_t i = 0; i < span.len; i++)
+        text_add_byte(text, ascii_lower(span.at[i]));
+}
+
+bool cache_vary_names(const struct http_head *answer, struct text *names)
+{
+    struct elements elements;
+
+    if (!collect(answer, SPAN("vary"), false, &elements))
+        return false;
+    qsort(elements.list, elements.count, sizeof(elements.list[0]), compare);
+    for (size_t i = 0; i < elements.count; i++) {
+        if (span_equal(elements.list[i], SPAN("*")))
+            return false;
+        if (i > 0 && span_equal_nocase(elements.list[i], elements.list[i - 1]))
+            continue;
+        if (names->len > 0)
+            text_add_byte(names, ',');
+        add_lower(names, elements.list[i]);
+    }
+    return !names->failed;
+}
+
+/* Fields whose elements are case-insensitive and whose order says nothing (RFC 9110 12.5). */
+static bool is_negotiation(struct span name)
+{
+    return span_equal(name, SPAN("accept-encoding")) ||
+           span_equal(name, SPAN("accept-language")) ||
+           span_equal(name, SPAN("accept-charset"));
+}
+
+static bool is_always_the_same(struct span name)
+{
+    return span_equal(name, SPAN("authorization")) || span_equal(name, SPAN("host")) ||
+           span_equal(name, SPAN("x-api-key"));
+}
+
+static void add_values(struct span name, const struct http_head *request, struct text *key)
+{
+    struct elements elements;
+    bool is_free = is_negotiation(name);
+
+    if (!collect(request, name, true, &elements)) {
+        key->failed = true; /* better no key than one that leaves something out */
+        return;
+    }
+    if (is_free)
+        qsort(elements.list, elements.count, sizeof(elements.list[0]), compare);
+    for (size_t i = 0; i < elements.count; i++) {
+        text_add_byte(key, i > 0 ? ',' : ':');
+        if (is_free)
+            add_lower(key, elements.list[i]);
+        else
+            text_add(key, elements.list[i]);
+    }
+}
+
+void cache_vary_values(struct span names, const struct http_head *request,
+                       struct text *key)
+{
+    struct span name;
+
+    while (http_list_next(&names, &name)) {
+        text_add_byte(key, '\n');
+        text_add(key, name);
+        if (!is_always_the_same(name))
+            add_values(name, request, key);
+    }
+}
