@@ -339,8 +339,12 @@ struct operation_table *operation_table_load(const char *path, struct problems *
         problems_add(problems, path != NULL ? path : "operations", "out of memory");
         return NULL;
     }
-    if (load_document(&document, path, &table->arena, problems))
+    if (load_document(&document, path, &table->arena, problems)) {
+        table->text = span_make(arena_copy(&table->arena, span_make(document.text.bytes,
+                                                                    document.text.len)),
+                                document.text.len);
         document_read_object(&document, &root, document.root, table_options, table);
+    }
     document_fini(&document);
     if (problems->count == before)
         return table;

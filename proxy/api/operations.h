@@ -52,6 +52,7 @@ struct operation {
 
 struct operation_table {
     struct arena arena;
+    struct span text; /* the file's, to see whether a reload changes anything */
     struct operation *operations;
     size_t count;
 };

@@ -143,14 +143,18 @@ static void sync_folder_of(const char *path)
     free(copy);
 }
 
-/* Fills the new file and gives it the old one's owner, where that differs. */
+/* Fills the new file and gives it the old one's owner, and the group's right to read. */
 static bool fill_new_file(int fd, const char *path, struct span content)
 {
     struct stat old;
 
-    if (stat(path, &old) == 0 && (old.st_uid != geteuid() || old.st_gid != getegid()) &&
-        fchown(fd, old.st_uid, old.st_gid) != 0)
-        return false;
+    if (stat(path, &old) == 0) {
+        if ((old.st_uid != geteuid() || old.st_gid != getegid()) &&
+            fchown(fd, old.st_uid, old.st_gid) != 0)
+            return false;
+        if (old.st_uid == 0 && (old.st_mode & 07777) == 0640 && fchmod(fd, 0640) != 0)
+            return false;
+    }
     return write_fully(fd, content) && fsync(fd) == 0;
 }
 

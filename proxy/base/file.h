@@ -29,7 +29,8 @@ bool file_read_private(const char *path, char *buffer, size_t capacity, size_t *
 
 /*
  * Replaces the file atomically: readers see the old content or the new, also after a
- * crash. The new file has mode 0600 and, where it replaces one, the old one's owner.
+ * crash. The new file has mode 0600 and, where it replaces one, the old one's owner; where
+ * that is root, its group may read if it could before.
  */
 bool file_replace_private(const char *path, struct span content,
                           struct error *error) MUST_CHECK;

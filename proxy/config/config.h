@@ -59,6 +59,9 @@ struct config_credential {
     const char *api_key_env;
 };
 
+/* The most that limits.header_bytes may be. */
+enum { CONFIG_MOST_HEADER_BYTES = 1 << 20 };
+
 struct config_limits {
     int64_t header_bytes, headers, connections;
     int64_t audited_body_bytes, audited_bodies_total_bytes;

@@ -22,14 +22,14 @@ static void add_number(struct line *line, const char *name, int64_t number)
     line->fields[line->count++] = (struct log_field){.name = name, .number = number};
 }
 
-/* A path is logged without its query, and not at all if a token stands in it. */
+/* A path is logged without its query, and only if no token can stand in it. */
 static void add_request(struct line *line, const struct exchange *exchange)
 {
     const struct admission *admission = &exchange->admission;
     const struct operation *operation = admission->operation;
 
     add_text(line, "http.request.method", exchange->head.method);
-    if (!admission->has_secret_path)
+    if (admission->has_loggable_path)
         add_text(line, "url.path", admission->target.path);
     if (admission->client != NULL) {
         add_text(line, "user.name", span_of(admission->client->name));

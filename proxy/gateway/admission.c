@@ -36,12 +36,15 @@ static bool check_form(struct admission *admission, const struct http_head *head
     return true;
 }
 
-static void note_secrets(struct admission *admission, const struct http_path *path)
+/* Only what was looked at from end to end may be logged. */
+static bool is_loggable(const struct http_path *path)
 {
-    for (unsigned i = 0; i < path->count && i < HTTP_PATH_SEGMENTS; i++) {
-        if (span_matches_glob(path->segments[i], SPAN("*psgate_*")))
-            admission->has_secret_path = true;
+    for (unsigned i = 0; i < path->count; i++) {
+        if (i == HTTP_PATH_SEGMENTS ||
+            span_matches_glob(path->segments[i], SPAN("*psgate_*")))
+            return false;
     }
+    return true;
 }
 
 static bool check_path(struct admission *admission, const struct snapshot *snapshot,
@@ -56,7 +59,7 @@ static bool check_path(struct admission *admission, const struct snapshot *snaps
         return true;
     if (!http_path_split(admission->target.path, forward, scratch, path, &fault))
         return refuse_fault(admission, fault);
-    note_secrets(admission, path);
+    admission->has_loggable_path = is_loggable(path);
     return true;
 }
 

@@ -21,7 +21,7 @@ struct admission {
     bool is_own;           /* a path below /.psgate/, never forwarded */
     struct span own_name;  /* what follows /.psgate/; decoded */
     bool needs_no_client;  /* a health probe */
-    bool has_secret_path;  /* a token stands in the path: it must not be logged */
+    bool has_loggable_path; /* the path was read whole, and no token stands in it */
     const struct client *client;
     struct span token;     /* as presented: what to blank in the query */
     const struct operation *operation; /* NULL: other */

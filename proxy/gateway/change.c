@@ -46,7 +46,7 @@ static const struct operation *find_read(struct exchange *exchange, struct span 
     enum http_fault fault;
 
     if (path.len == 0 || path.at[0] != '/' ||
-        path.len > exchange->station->path_scratch_bytes ||
+        path.len > CONFIG_MOST_HEADER_BYTES ||
         !http_path_split(path, true, exchange->station->path_scratch, &split, &fault))
         return NULL;
     return operation_match(exchange->snapshot->operations, SPAN("GET"), &split);

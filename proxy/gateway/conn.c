@@ -42,6 +42,7 @@ static const struct {
 };
 
 static void advance(struct conn *conn);
+static void linger(struct conn *conn);
 
 static const struct config_limits *limits_of(const struct conn *conn)
 {
@@ -56,9 +57,11 @@ static void set_state(struct conn *conn, enum conn_state state)
 
 /* Time limits */
 
+/* What counts as progress: bytes taken while some wait to be taken, else bytes sent. */
 static uint64_t bytes_moved(const struct conn *conn)
 {
-    return conn->stream.bytes_read + conn->stream.bytes_written;
+    return stream_queued(&conn->stream) > 0 ? conn->stream.bytes_written
+                                            : conn->stream.bytes_read;
 }
 
 static void start_rate_window(struct conn *conn, int64_t now_ms)
@@ -80,8 +83,10 @@ static void expect_progress(struct conn *conn, bool expects)
         deadline_lift(&conn->deadline);
         return;
     }
-    if (!deadline_is_set(&conn->deadline))
+    if (!deadline_is_set(&conn->deadline) ||
+        conn->was_queued != (stream_queued(&conn->stream) > 0))
         start_rate_window(conn, clock_monotonic_ms());
+    conn->was_queued = stream_queued(&conn->stream) > 0;
     deadline_set(&conn->deadline, progress_timeout(conn));
 }
 
@@ -111,25 +116,24 @@ static void on_too_slow(struct conn *conn)
 static void on_deadline(void *owner)
 {
     struct conn *conn = owner;
+    bool is_queued = stream_queued(&conn->stream) > 0;
     bool has_moved = bytes_moved(conn) > conn->progress_before;
 
     switch (conn->state) {
-    case CONN_IDLE:
-        conn_close(conn, CONN_CLOSE_IDLE);
-        break;
     case CONN_HEAD:
         exchange_refuse(conn->exchange, REASON_HEAD_TIMEOUT, NULL);
         break;
+    case CONN_IDLE:
     case CONN_EXCHANGE:
     case CONN_LINGER:
         /* A queue that drains slowly raises no event until it is low: look here. */
-        if (stream_queued(&conn->stream) > 0 && has_moved && keeps_rate(conn)) {
+        if (is_queued && has_moved && keeps_rate(conn)) {
             start_rate_window(conn, clock_monotonic_ms());
             expect_progress(conn, true);
-        } else if (conn->state == CONN_LINGER) {
-            conn_close(conn, CONN_CLOSE_DONE);
-        } else {
+        } else if (is_queued || conn->state == CONN_EXCHANGE) {
             on_too_slow(conn);
+        } else {
+            conn_close(conn, conn->state == CONN_IDLE ? CONN_CLOSE_IDLE : CONN_CLOSE_DONE);
         }
         break;
     case CONN_TUNNEL:
@@ -151,7 +155,8 @@ static bool ensure_input(struct conn *conn)
 {
     if (conn->input != NULL)
         return true;
-    conn->input_bytes = (size_t)limits_of(conn)->header_bytes + BODY_ROOM_BYTES;
+    conn->most_head_bytes = (size_t)limits_of(conn)->header_bytes;
+    conn->input_bytes = conn->most_head_bytes + BODY_ROOM_BYTES;
     conn->input = malloc(conn->input_bytes);
     conn->input_start = conn->input_end = 0;
     return conn->input != NULL;
@@ -195,8 +200,11 @@ static void on_peer_end(struct conn *conn)
     stream_want_read(&conn->stream, false);
     switch (conn->state) {
     case CONN_IDLE:
+        linger(conn); /* what is still queued must get there */
+        break;
     case CONN_LINGER:
-        conn_close(conn, CONN_CLOSE_DONE);
+        if (stream_queued(&conn->stream) == 0)
+            conn_close(conn, CONN_CLOSE_DONE);
         break;
     case CONN_HEAD:
         exchange_refuse(conn->exchange, REASON_MALFORMED,
@@ -358,7 +366,7 @@ static bool parse_head(struct conn *conn)
 
     switch (http_head_parse(head, conn->input + conn->input_start,
                             conn->input_end - conn->input_start,
-                            (size_t)limits_of(conn)->header_bytes)) {
+                            conn->most_head_bytes)) {
     case HTTP_PARSE_MORE:
         return false;
     case HTTP_PARSE_BAD:
@@ -375,6 +383,17 @@ static bool parse_head(struct conn *conn)
     return true;
 }
 
+/* Between requests empty lines mean nothing (RFC 9112 2.2): they begin no request. */
+static void skip_empty_lines(struct conn *conn)
+{
+    if (conn->state != CONN_IDLE || conn->input == NULL)
+        return;
+    while (conn->input_end - conn->input_start >= 2 &&
+           memcmp(conn->input + conn->input_start, "\r\n", 2) == 0)
+        conn->input_start += 2;
+    compact_input(conn);
+}
+
 /* Takes requests off the input until one must wait. A loop, so that pipelining is none. */
 static void advance(struct conn *conn)
 {
@@ -383,6 +402,7 @@ static void advance(struct conn *conn)
     if (conn->is_advancing)
         return;
     conn->is_advancing = true;
+    skip_empty_lines(conn);
     while (goes_on && conn->input_end > conn->input_start &&
            (conn->state == CONN_IDLE || conn->state == CONN_HEAD))
         goes_on = (conn->state == CONN_HEAD || begin_head(conn)) && parse_head(conn);
@@ -392,11 +412,24 @@ static void advance(struct conn *conn)
         on_peer_end(conn);
 }
 
+/* How long an idle connection is kept; what is still queued has its own time limit. */
+static void limit_idleness(struct conn *conn)
+{
+    deadline_lift(&conn->deadline);
+    if (stream_queued(&conn->stream) > 0)
+        expect_progress(conn, true);
+    else
+        deadline_set(&conn->deadline, conn->station->is_draining
+                                          ? DRAIN_GRACE_MS
+                                          : limits_of(conn)->keepalive_timeout_ms);
+}
+
 static void become_idle(struct conn *conn)
 {
     set_state(conn, CONN_IDLE);
+    conn->wants_body = false;
     compact_input(conn);
-    deadline_set(&conn->deadline, limits_of(conn)->keepalive_timeout_ms);
+    limit_idleness(conn);
     if (!conn->peer_has_ended)
         stream_want_read(&conn->stream, true);
     advance(conn);
@@ -439,6 +472,11 @@ void conn_end_exchange(struct conn *conn, bool keep_alive)
         linger(conn);
 }
 
+void conn_await_continue(struct conn *conn)
+{
+    expect_progress(conn, stream_queued(&conn->stream) > 0);
+}
+
 void conn_begin_tunnel(struct conn *conn)
 {
     set_state(conn, CONN_TUNNEL);
@@ -451,6 +489,7 @@ void conn_want_body(struct conn *conn, bool wants)
     if (conn->state == CONN_TUNNEL) {
         stream_want_read(&conn->stream, wants && !conn->peer_has_ended);
     } else {
+        conn->wants_body = wants;
         expect_progress(conn, wants || stream_queued(&conn->stream) > 0);
         /* With the body complete reading goes on: pipelining, and the client's end. */
         stream_want_read(&conn->stream,
@@ -492,11 +531,12 @@ static void on_drained(void *owner)
             deadline_set(&conn->deadline, LINGER_MS);
         return;
     }
+    if (conn->state == CONN_IDLE)
+        limit_idleness(conn);
     if (conn->exchange == NULL)
         return;
     if (conn->state == CONN_EXCHANGE)
-        expect_progress(conn, stream_queued(&conn->stream) > 0 ||
-                                  !exchange_has_body(conn->exchange));
+        expect_progress(conn, stream_queued(&conn->stream) > 0 || conn->wants_body);
     exchange_on_client_drained(conn->exchange);
 }
 
@@ -552,17 +592,29 @@ static void log_close(const struct conn *conn, enum conn_close_reason reason)
               (long long)(clock_monotonic_ms() - conn->opened_ms));
 }
 
+/* Whether the client has a part of an answer that must not look like the whole. */
+static bool is_in_mid_answer(const struct conn *conn)
+{
+    return conn->is_cut || stream_queued(&conn->stream) > 0 ||
+           (conn->exchange != NULL &&
+            conn->exchange->response_state == RESPONSE_RELAYING &&
+            conn->state != CONN_TUNNEL);
+}
+
 void conn_close(struct conn *conn, enum conn_close_reason reason)
 {
+    bool must_abort;
+
     if (conn->state == CONN_CLOSED)
         return;
     log_close(conn, reason);
+    must_abort = is_in_mid_answer(conn) || close_reasons[reason].is_error;
     set_state(conn, CONN_CLOSED);
     if (conn->exchange != NULL)
         exchange_on_client_left(conn->exchange);
     conn->exchange = NULL;
     deadline_fini(&conn->deadline);
-    if (conn->is_cut || close_reasons[reason].is_error)
+    if (must_abort)
         stream_abort(&conn->stream);
     else
         stream_close(&conn->stream);
@@ -574,5 +626,5 @@ void conn_close(struct conn *conn, enum conn_close_reason reason)
 void conn_drain(struct conn *conn)
 {
     if (conn->state == CONN_IDLE)
-        deadline_set(&conn->deadline, DRAIN_GRACE_MS);
+        limit_idleness(conn);
 }

@@ -42,10 +42,13 @@ struct conn {
     /* What was received and not used yet; the present head stays until its exchange ends. */
     char *input;
     size_t input_bytes, input_start, input_end;
+    size_t most_head_bytes; /* limits.header_bytes when the input was made */
 
     struct deadline deadline;
-    uint64_t progress_before; /* stream bytes when the rate was last looked at */
+    uint64_t progress_before; /* bytes moved when the rate was last looked at */
     int64_t progress_since_ms;
+    bool was_queued; /* which way was looked at then */
+    bool wants_body; /* the exchange takes body bytes now */
     int64_t opened_ms;
     bool peer_has_ended;  /* FIN came: what was asked is answered, then that is all */
     bool is_advancing;    /* conn_advance is on the stack */
@@ -71,6 +74,9 @@ bool conn_is_drained(const struct conn *conn);
 
 /* For the exchange: whether it takes body bytes now. */
 void conn_want_body(struct conn *conn, bool wants);
+
+/* For the exchange: the client waits for 100 (Continue), so its body may take its time. */
+void conn_await_continue(struct conn *conn);
 
 /* For the exchange: its 101 went out; or it has ended, and whether the connection lives on. */
 void conn_begin_tunnel(struct conn *conn);

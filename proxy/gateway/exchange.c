@@ -115,11 +115,12 @@ static void end_exchange(struct exchange *exchange)
     access_log_write(exchange);
     if (conn != NULL)
         conn->exchange = NULL;
+    else
+        station_remove_orphan(station, exchange);
     exchange_free(exchange);
     if (conn != NULL)
         conn_end_exchange(conn, keep_alive);
-    else
-        station_remove_orphan(station);
+
 }
 
 /* The answer cannot be finished: what the client has must not look complete. */
@@ -307,6 +308,8 @@ static bool prepare_request(struct exchange *exchange)
         .is_head_method = exchange->caching.role != CACHING_FETCH &&
                           span_equal(head->method, SPAN("HEAD")),
         .has_body = has_body,
+        .expects_continue = has_body && head->minor > 0 &&
+                            http_head_find(head, HTTP_FIELD_EXPECT, NULL) != NULL,
         .is_chunked = admission->framing == HTTP_FRAMING_CHUNKED,
         .may_repeat = !exchange->is_mutating && !has_body,
         .is_upgrade = exchange->is_upgrade,
@@ -331,14 +334,29 @@ void exchange_call_upstream(struct exchange *exchange)
     upstream_call_start(exchange->call);
 }
 
+/* The head may have begun before a reload: what holds now decides. */
+static void use_present_snapshot(struct exchange *exchange)
+{
+    struct snapshot *present = exchange->station->snapshot;
+
+    if (exchange->snapshot == present)
+        return;
+    snapshot_unref(exchange->snapshot);
+    exchange->snapshot = snapshot_ref(present);
+}
+
 void exchange_begin(struct exchange *exchange)
 {
-    const struct config_limits *limits = &exchange->snapshot->config->limits;
+    const struct config_limits *limits;
     struct admission *admission = &exchange->admission;
     struct station *station = exchange->station;
-    bool is_admitted = admission_judge(admission, &exchange->head, exchange->snapshot,
-                                       station->hasher, clock_wall_ms(),
-                                       station->path_scratch);
+    bool is_admitted;
+
+    use_present_snapshot(exchange);
+    limits = &exchange->snapshot->config->limits;
+    is_admitted =
+        admission_judge(admission, &exchange->head, exchange->snapshot, station->hasher,
+                        clock_wall_ms(), station->path_scratch);
 
     http_body_init(&exchange->body, admission->framing, admission->length,
                    (uint32_t)limits->header_bytes, (uint16_t)limits->headers);
@@ -372,8 +390,12 @@ static void on_sending(void *owner)
         exchange->request.has_body ? REQUEST_SENDING : REQUEST_SENT;
     exchange->sent_us = clock_monotonic_us();
     change_begin(exchange);
-    if (exchange->request.has_body && exchange->conn != NULL)
-        conn_want_body(exchange->conn, true);
+    if (!exchange->request.has_body || exchange->conn == NULL)
+        return;
+    conn_want_body(exchange->conn, true);
+    if (exchange->request.expects_continue && exchange->request_body_bytes == 0 &&
+        exchange->conn != NULL)
+        conn_await_continue(exchange->conn);
 }
 
 static void finish_request(struct exchange *exchange)
@@ -382,7 +404,7 @@ static void finish_request(struct exchange *exchange)
 
     text_clear(&exchange->trailers);
     if (trailers->field_count > 0)
-        (void)forward_trailers(trailers, true, &exchange->trailers);
+        (void)forward_trailers(trailers, &exchange->head, &exchange->trailers);
     exchange->request_state = REQUEST_SENT;
     upstream_call_finish(exchange->call, span_make(exchange->trailers.bytes,
                                                    exchange->trailers.len));
@@ -394,7 +416,7 @@ void exchange_take_body(struct exchange *exchange, struct span *input)
     struct span content;
 
     if (exchange->conn->state == CONN_TUNNEL) {
-        upstream_call_send(exchange->call, *input);
+        upstream_call_send(exchange->call, *input, false);
         *input = SPAN("");
         conn_note_tunnel_traffic(exchange->conn);
         if (!upstream_call_is_drained(exchange->call))
@@ -405,9 +427,10 @@ void exchange_take_body(struct exchange *exchange, struct span *input)
         switch (http_body_read(&exchange->body, input, &content)) {
         case HTTP_BODY_CONTENT:
             exchange->request_body_bytes += content.len;
-            upstream_call_send(exchange->call, content);
+            upstream_call_send(exchange->call, content, input->len > 0);
             break;
         case HTTP_BODY_MORE:
+            upstream_call_push(exchange->call);
             if (!upstream_call_is_drained(exchange->call))
                 conn_want_body(exchange->conn, false);
             return;
@@ -475,11 +498,21 @@ void exchange_on_client_left(struct exchange *exchange)
     exchange->conn = NULL;
     if (exchange->call != NULL)
         upstream_call_resume(exchange->call);
-    station_add_orphan(exchange->station);
+    station_add_orphan(exchange->station, exchange);
 }
 
 void exchange_end_orphan(struct exchange *exchange)
 {
+    end_exchange(exchange);
+}
+
+void exchange_give_up(struct exchange *exchange)
+{
+    exchange->error = "shutting down";
+    if (caching_client_left(exchange) && exchange->caching.awaits_letter) {
+        station_remove_orphan(exchange->station, exchange); /* its letter ends it */
+        return;
+    }
     end_exchange(exchange);
 }
 
@@ -534,7 +567,7 @@ void exchange_fetch_behind(struct exchange *source, struct flight *flight)
     cache_directives_clear(&caching->asked);
     text_add(&caching->key, span_make(model->key.bytes, model->key.len));
     caching_note_generations(fetch);
-    station_add_orphan(fetch->station);
+    station_add_orphan(fetch->station, fetch);
     exchange_call_upstream(fetch);
 }
 
@@ -577,8 +610,11 @@ static void on_interim(void *owner, const struct http_head *head)
                               &exchange->response_head)) {
         gather(exchange, span_make(exchange->response_head.bytes,
                                    exchange->response_head.len));
-        (void)flush(exchange);
+        if (!flush(exchange))
+            return;
     }
+    if (exchange->request_state == REQUEST_SENDING && exchange->conn != NULL)
+        conn_want_body(exchange->conn, upstream_call_is_drained(exchange->call));
 }
 
 static enum forward_body choose_body(const struct exchange *exchange,
@@ -717,7 +753,7 @@ static void gather_end(struct exchange *exchange, const struct http_head *traile
         return;
     text_clear(&exchange->trailers);
     if (trailers != NULL)
-        (void)forward_trailers(trailers, false, &exchange->trailers);
+        (void)forward_trailers(trailers, NULL, &exchange->trailers);
     gather(exchange, SPAN("0\r\n"));
     if (exchange->trailers.len > 0)
         gather(exchange, span_make(exchange->trailers.bytes, exchange->trailers.len));

@@ -39,6 +39,7 @@ struct exchange {
     struct conn *conn; /* NULL once the client has left */
     struct snapshot *snapshot;
     struct exchange *next_spare;
+    struct exchange *next_orphan, **orphan_link; /* in the station's list */
 
     enum exchange_request request_state;
     enum exchange_response response_state;
@@ -115,6 +116,9 @@ void exchange_fetch_behind(struct exchange *source, struct flight *flight);
 
 /* Ends an exchange whose client has left and for which nothing is under way any more. */
 void exchange_end_orphan(struct exchange *exchange);
+
+/* Ends an orphan at once, whatever it waits for: the worker stops. */
+void exchange_give_up(struct exchange *exchange);
 
 /* Gives the exchange's memory back without an answer: its connection is closing. */
 void exchange_free(struct exchange *exchange);

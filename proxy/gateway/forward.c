@@ -317,17 +317,36 @@ bool forward_has_age(const struct http_head *head)
     return false;
 }
 
-bool forward_trailers(const struct http_head *trailers, bool is_request, struct text *out)
+static bool is_named_by_connection(const struct http_head *head, struct span name)
+{
+    for (unsigned i = 0; i < head->field_count; i++) {
+        struct span list = http_field_value(head, &head->fields[i]);
+        struct span option;
+
+        if (head->fields[i].id != HTTP_FIELD_CONNECTION)
+            continue;
+        while (http_list_next(&list, &option)) {
+            if (span_equal_nocase(option, name))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool forward_trailers(const struct http_head *trailers, const struct http_head *head,
+                      struct text *out)
 {
     unsigned dropped = HTTP_TRAIT_HOP_BY_HOP | HTTP_TRAIT_FRAMING;
 
-    if (is_request)
+    if (head != NULL)
         dropped |= HTTP_TRAIT_CREDENTIAL | HTTP_TRAIT_OVERRIDE;
     for (unsigned i = 0; i < trailers->field_count; i++) {
         const struct http_field *field = &trailers->fields[i];
 
         if (!field->is_hop_by_hop &&
-            (http_field_traits((enum http_field_id)field->id) & dropped) == 0)
+            (http_field_traits((enum http_field_id)field->id) & dropped) == 0 &&
+            (head == NULL ||
+             !is_named_by_connection(head, http_field_name(trailers, field))))
             text_add(out, span_make(trailers->bytes + field->line, field->line_len));
     }
     return !out->failed;

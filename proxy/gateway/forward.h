@@ -68,10 +68,11 @@ struct span forward_connection_line(enum forward_connection connection);
 bool forward_has_age(const struct http_head *head);
 
 /*
- * Writes the trailer fields that may go on, each with its CR LF. From requests, credential
- * and override fields are dropped with those about framing and connections.
+ * Writes the trailer fields that may go on, each with its CR LF: none about framing and
+ * connections. head, of a request (NULL: an answer's trailers), bars credential and
+ * override fields too, and those that its Connection field names.
  */
-bool forward_trailers(const struct http_head *trailers, bool is_request,
+bool forward_trailers(const struct http_head *trailers, const struct http_head *head,
                       struct text *out);
 
 /* Whether the head asks for a WebSocket (RFC 6455 4.1) on a request that could become one. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -36,6 +37,8 @@ struct gateway {
     pthread_mutex_t lock; /* over adoption */
     pthread_cond_t adopted;
     size_t adoptions_left;
+    struct error adoption_error; /* of the last adoption that failed */
+    bool has_adoption_failed;
 };
 
 #define CREW_OF(letter_, member)                                                         \
@@ -48,11 +51,14 @@ static void on_adopt(struct letter *letter)
     struct crew *crew = CREW_OF(letter, adopt);
     struct gateway *gateway = crew->gateway;
     struct error error;
+    bool is_adopted = station_adopt(crew->station, gateway->snapshot, gateway->listeners,
+                                    gateway->listener_count, &error);
 
-    if (!station_adopt(crew->station, gateway->snapshot, gateway->listeners,
-                       gateway->listener_count, &error))
-        log_error("worker %u: %s", crew->worker->index, error.text);
     (void)pthread_mutex_lock(&gateway->lock);
+    if (!is_adopted) {
+        gateway->has_adoption_failed = true;
+        gateway->adoption_error = error;
+    }
     gateway->adoptions_left--;
     (void)pthread_cond_signal(&gateway->adopted);
     (void)pthread_mutex_unlock(&gateway->lock);
@@ -95,7 +101,7 @@ static void on_station_idle(void *arg)
  * Puts the gateway's snapshot and listeners in force everywhere. Waits: when it returns no
  * worker knows the old ones, so that they can be freed.
  */
-static void adopt_everywhere(struct gateway *gateway)
+static bool adopt_everywhere(struct gateway *gateway, struct error *error)
 {
     const struct config *config = gateway->snapshot->config;
 
@@ -103,21 +109,42 @@ static void adopt_everywhere(struct gateway *gateway)
     atomic_store(&gateway->shared.max_connections, (unsigned)config->limits.connections);
     (void)pthread_mutex_lock(&gateway->lock);
     gateway->adoptions_left = gateway->crew_count;
+    gateway->has_adoption_failed = false;
     for (size_t i = 0; i < gateway->crew_count; i++)
         mailbox_send(gateway->crews[i].worker->mailbox, &gateway->crews[i].adopt);
     while (gateway->adoptions_left > 0)
         (void)pthread_cond_wait(&gateway->adopted, &gateway->lock);
+    *error = gateway->adoption_error;
     (void)pthread_mutex_unlock(&gateway->lock);
+    return !gateway->has_adoption_failed;
 }
 
 /* Listeners */
 
+static bool is_among(struct listener *listener, struct listener *const *list,
+                     size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (list[i] == listener)
+            return true;
+    }
+    return false;
+}
+
+/* An open listener for the address that is not among those taken already. */
 static struct listener *find_listener(const struct gateway *gateway,
-                                      const struct config_listen *listen)
+                                      const struct config_listen *listen,
+                                      struct listener *const *taken, size_t taken_count)
 {
     for (size_t i = 0; i < gateway->listener_count; i++) {
-        if (strcmp(gateway->listeners[i]->address, listen->address) == 0)
-            return gateway->listeners[i];
+        struct listener *listener = gateway->listeners[i];
+
+        if (strcmp(listener->address, listen->address) != 0 ||
+            is_among(listener, taken, taken_count))
+            continue;
+        if (listener->path != NULL)
+            (void)chmod(listener->path, listen->mode);
+        return listener;
     }
     return NULL;
 }
@@ -135,16 +162,6 @@ static struct listener *open_listener(const struct config_listen *listen,
     };
 
     return listener_open(&options, error);
-}
-
-static bool is_among(struct listener *listener, struct listener *const *list,
-                     size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (list[i] == listener)
-            return true;
-    }
-    return false;
 }
 
 /* Closes those of list that others does not have. */
@@ -171,8 +188,8 @@ static struct listener **open_listeners(struct gateway *gateway,
         return NULL;
     }
     for (size_t i = 0; i < config->listen_count; i++) {
-        list[i] = find_listener(gateway, &config->listen[i]);
-        if (list[i] == NULL || is_among(list[i], list, i))
+        list[i] = find_listener(gateway, &config->listen[i], list, i);
+        if (list[i] == NULL)
             list[i] = open_listener(&config->listen[i], error);
         if (list[i] == NULL) {
             close_except(list, i, gateway->listeners, gateway->listener_count);
@@ -243,10 +260,14 @@ static bool start_crews(struct gateway *gateway, struct error *error)
 
 static void stop_crew(struct crew *crew)
 {
-    if (crew->has_thread) {
-        mailbox_send(crew->worker->mailbox, &crew->stop);
-        (void)pthread_join(crew->thread, NULL);
-    }
+    if (!crew->has_thread)
+        return;
+    mailbox_send(crew->worker->mailbox, &crew->stop);
+    (void)pthread_join(crew->thread, NULL);
+}
+
+static void free_crew(struct crew *crew)
+{
     worker_free(crew->worker); /* opens the last letters and frees what was retired */
     station_free(crew->station);
 }
@@ -286,8 +307,7 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     gateway->listener_count = config->listen_count;
     if (!start_crews(gateway, error))
         return false;
-    adopt_everywhere(gateway);
-    return true;
+    return adopt_everywhere(gateway, error);
 }
 
 struct gateway *gateway_start(const char *path, const char *sandbox_url,
@@ -346,16 +366,20 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
     struct snapshot *old = gateway->snapshot;
     struct listener **old_listeners = gateway->listeners;
     size_t old_count = gateway->listener_count;
+    struct error error;
 
     if (worker_count(fresh->config) != gateway->crew_count)
         log_warn("the number of workers changes only at the next start");
     gateway->snapshot = fresh;
     gateway->listeners = listeners;
     gateway->listener_count = fresh->config->listen_count;
-    adopt_everywhere(gateway);
+    if (!adopt_everywhere(gateway, &error))
+        log_error("a worker does not accept on every listener: %s (reload again)",
+                  error.text);
     /* A new key, upstream or table: what was fetched before may not be true any more. */
     store_resize(gateway->cache.store, (size_t)fresh->config->cache.memory_bytes);
-    generations_raise_all(gateway->cache.generations);
+    if (!snapshot_answers_alike(old, fresh))
+        generations_raise_all(gateway->cache.generations);
     snapshot_unref(old);
     close_except(old_listeners, old_count, listeners, gateway->listener_count);
     snapshot_warn_inert(fresh);
@@ -415,6 +439,9 @@ void gateway_free(struct gateway *gateway)
         return;
     for (size_t i = 0; i < gateway->crew_count; i++)
         stop_crew(&gateway->crews[i]);
+    /* Only now: until the last has stopped they may send each other letters. */
+    for (size_t i = 0; i < gateway->crew_count; i++)
+        free_crew(&gateway->crews[i]);
     mailbox_free(gateway->mailbox); /* may still hold letters from the crews */
     free(gateway->crews);
     cache_fini(&gateway->cache);

@@ -70,7 +70,12 @@ static void load_parts(struct snapshot *snapshot, const struct snapshot *previou
         config, previous != NULL ? previous->config : NULL,
         previous != NULL ? previous->credentials : NULL, problems);
     load_tls(snapshot, problems);
-    snapshot->target = upstream_target_new(&config->upstream, &config->limits, &error);
+    if (previous != NULL &&
+        upstream_target_is(previous->target, &config->upstream, &config->limits))
+        snapshot->target = upstream_target_ref(previous->target);
+    else
+        snapshot->target =
+            upstream_target_new(&config->upstream, &config->limits, &error);
     if (snapshot->target == NULL)
         config_problem(config, problems,
                        config->upstream.ca_file != NULL ? &ca_file : &upstream, "%s",
@@ -98,6 +103,27 @@ struct snapshot *snapshot_load(const char *path, const struct snapshot *previous
     }
     snapshot_unref(snapshot);
     return NULL;
+}
+
+static bool has_same_keys(const struct credential_set *one,
+                          const struct credential_set *other)
+{
+    bool is_same = one->count == other->count;
+
+    for (size_t i = 0; is_same && i < one->count; i++) {
+        const struct credential *twin = credential_find(other, one->credentials[i].name);
+
+        is_same = twin != NULL && span_equal(secret_span(one->credentials[i].api_key),
+                                             secret_span(twin->api_key));
+    }
+    return is_same;
+}
+
+bool snapshot_answers_alike(const struct snapshot *one, const struct snapshot *other)
+{
+    return one->target == other->target &&
+           span_equal(one->operations->text, other->operations->text) &&
+           has_same_keys(one->credentials, other->credentials);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)

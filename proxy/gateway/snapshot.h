@@ -34,6 +34,12 @@ struct snapshot {
 struct snapshot *snapshot_load(const char *path, const struct snapshot *previous,
                                const char *sandbox_url, struct problems *problems);
 
+/*
+ * Whether what was fetched under one is as good under the other: the same upstream, keys
+ * and operation table.
+ */
+bool snapshot_answers_alike(const struct snapshot *one, const struct snapshot *other);
+
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot);
 

@@ -38,8 +38,11 @@ struct station *station_new(struct stations *shared, struct worker *worker,
     station->shared = shared;
     station->worker = worker;
     station->hasher = token_hasher_new(error);
+    station->path_scratch = malloc(CONFIG_MOST_HEADER_BYTES);
+    if (station->path_scratch == NULL)
+        (void)error_set(error, "out of memory");
     (void)evtimer_assign(&station->retry_accept, worker->base, on_retry_accept, station);
-    if (station->hasher == NULL) {
+    if (station->hasher == NULL || station->path_scratch == NULL) {
         station_free(station);
         return NULL;
     }
@@ -177,7 +180,7 @@ void station_add_conn(struct station *station, struct conn *conn)
 
 static void check_idle(struct station *station)
 {
-    if (!station->is_draining || station->conns != NULL || station->orphans > 0 ||
+    if (!station->is_draining || station->conns != NULL || station->orphans != NULL ||
         station->has_told_idle)
         return;
     station->has_told_idle = true;
@@ -193,14 +196,23 @@ void station_remove_conn(struct station *station, struct conn *conn)
     check_idle(station);
 }
 
-void station_add_orphan(struct station *station)
+void station_add_orphan(struct station *station, struct exchange *exchange)
 {
-    station->orphans++;
+    exchange->next_orphan = station->orphans;
+    exchange->orphan_link = &station->orphans;
+    if (station->orphans != NULL)
+        station->orphans->orphan_link = &exchange->next_orphan;
+    station->orphans = exchange;
 }
 
-void station_remove_orphan(struct station *station)
+void station_remove_orphan(struct station *station, struct exchange *exchange)
 {
-    station->orphans--;
+    if (exchange->orphan_link == NULL)
+        return; /* given up before its last letter came */
+    *exchange->orphan_link = exchange->next_orphan;
+    if (exchange->next_orphan != NULL)
+        exchange->next_orphan->orphan_link = exchange->orphan_link;
+    exchange->orphan_link = NULL;
     check_idle(station);
 }
 
@@ -250,25 +262,9 @@ static void close_pools(struct station *station, const struct upstream_target *k
 
 /* Snapshots */
 
-static bool resize_scratch(struct station *station, size_t bytes)
-{
-    char *scratch;
-
-    if (station->path_scratch_bytes >= bytes)
-        return true;
-    scratch = realloc(station->path_scratch, bytes);
-    if (scratch == NULL)
-        return false;
-    station->path_scratch = scratch;
-    station->path_scratch_bytes = bytes;
-    return true;
-}
-
 bool station_adopt(struct station *station, struct snapshot *snapshot,
                    struct listener *const *listeners, size_t count, struct error *error)
 {
-    if (!resize_scratch(station, (size_t)snapshot->config->limits.header_bytes))
-        return error_set(error, "out of memory");
     snapshot_unref(station->snapshot);
     station->snapshot = snapshot_ref(snapshot);
     close_pools(station, snapshot->target);
@@ -295,6 +291,8 @@ void station_close_all(struct station *station)
     close_doors(&station->doors);
     while (station->conns != NULL)
         conn_close(station->conns, CONN_CLOSE_DRAINED);
+    while (station->orphans != NULL)
+        exchange_give_up(station->orphans);
     close_pools(station, NULL);
 }
 

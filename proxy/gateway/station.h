@@ -34,14 +34,13 @@ struct station {
     struct worker *worker;
     struct snapshot *snapshot; /* in force for new requests */
     struct token_hasher *hasher;
-    char *path_scratch; /* for one path's decoded segments; as large as a head may be */
-    size_t path_scratch_bytes;
+    char *path_scratch; /* for one path's decoded segments: CONFIG_MOST_HEADER_BYTES */
     struct door *doors;
     struct station_pool *pools;
     struct conn *conns;
     struct exchange *spare_exchanges;
     unsigned spare_exchange_count;
-    unsigned orphans; /* exchanges whose client has left */
+    struct exchange *orphans; /* those without a client */
     struct event retry_accept; /* looks again whether connections may be accepted */
     bool is_draining, is_paused, has_told_idle;
     void (*on_idle)(void *arg); /* draining, and the last connection is gone */
@@ -75,7 +74,7 @@ void station_add_conn(struct station *station, struct conn *conn);
 void station_remove_conn(struct station *station, struct conn *conn);
 
 /* An exchange has lost its client but goes on; it has come to its end. */
-void station_add_orphan(struct station *station);
-void station_remove_orphan(struct station *station);
+void station_add_orphan(struct station *station, struct exchange *exchange);
+void station_remove_orphan(struct station *station, struct exchange *exchange);
 
 #endif

@@ -17,6 +17,7 @@ static const char *const texts[HTTP_FAULT_COUNT] = {
     [HTTP_FAULT_FIELD_NAME] = "a field name is not a token",
     [HTTP_FAULT_UNDERSCORE_NAME] =
         "a framing, credential or override field is spelled with an underscore",
+    [HTTP_FAULT_CONNECTION_OPTIONS] = "Connection names more than 32 options",
     [HTTP_FAULT_HOST_MISSING] = "the Host field is missing",
     [HTTP_FAULT_HOST_REPEATED] = "there is more than one Host field",
     [HTTP_FAULT_HOST_INVALID] = "the Host field is not HOST or HOST:PORT",

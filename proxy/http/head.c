@@ -184,11 +184,16 @@ static void mark_named_field(struct http_head *head, struct span option)
     }
 }
 
-static void read_connection(struct http_head *head, struct span list)
+/* Each option is compared with each field: an unbounded list would be a burden. */
+enum { MOST_CONNECTION_OPTIONS = 32 };
+
+static bool read_connection(struct http_head *head, struct span list, unsigned *options)
 {
     struct span option;
 
     while (http_list_next(&list, &option)) {
+        if (++*options > MOST_CONNECTION_OPTIONS)
+            return refuse(head, HTTP_FAULT_CONNECTION_OPTIONS);
         if (span_equal_nocase(option, SPAN("close")))
             head->wants_close = true;
         else if (span_equal_nocase(option, SPAN("keep-alive")))
@@ -197,13 +202,17 @@ static void read_connection(struct http_head *head, struct span list)
             head->wants_upgrade = true;
         mark_named_field(head, option);
     }
+    return true;
 }
 
 static enum http_parse finish(struct http_head *head, size_t len)
 {
+    unsigned options = 0;
+
     for (unsigned i = 0; i < head->field_count; i++) {
-        if (head->fields[i].id == HTTP_FIELD_CONNECTION)
-            read_connection(head, http_field_value(head, &head->fields[i]));
+        if (head->fields[i].id == HTTP_FIELD_CONNECTION &&
+            !read_connection(head, http_field_value(head, &head->fields[i]), &options))
+            return HTTP_PARSE_BAD;
     }
     head->len = (uint32_t)len;
     return HTTP_PARSE_DONE;
@@ -235,7 +244,7 @@ static enum http_parse find_line_end(struct http_head *head, size_t len)
     while (at < len && http_is(bytes[at], HTTP_CHAR_TEXT))
         at++;
     head->scanned = (uint32_t)at;
-    if (at == len)
+    if (at >= len)
         return HTTP_PARSE_MORE;
     if (bytes[at] != '\r') {
         head->fault = control_fault(bytes[at]);

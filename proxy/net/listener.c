@@ -26,7 +26,8 @@ void peer_format(const struct sockaddr *address, char text[PEER_TEXT_BYTES])
              inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)) != NULL)
         (void)snprintf(text, PEER_TEXT_BYTES, "[%s]:%u", host, ntohs(six->sin6_port));
     else
-        (void)snprintf(text, PEER_TEXT_BYTES, "unix");
+        (void)snprintf(text, PEER_TEXT_BYTES, "%s",
+                       address->sa_family == AF_UNIX ? "unix" : "unknown");
 }
 
 static socklen_t fill_ip(struct sockaddr_storage *storage, const char *host, uint16_t port)
@@ -76,12 +77,13 @@ static bool bind_ip(int fd, const struct listener_options *options, struct error
     return error_set_errno(error, errno, "cannot listen on %s", options->address);
 }
 
-/* Whether somebody answers on the socket's file. */
+/* Whether somebody may be serving the socket's file: all but a plain refusal says so. */
 static bool is_served(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool served = fd >= 0 && connect(fd, (const struct sockaddr *)address,
-                                     sizeof(*address)) == 0;
+    bool served = fd < 0 ||
+                  connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+                  errno != ECONNREFUSED;
 
     if (fd >= 0)
         (void)close(fd);

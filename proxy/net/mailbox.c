@@ -25,9 +25,11 @@ static struct letter *take_all(struct mailbox *mailbox)
     return letters;
 }
 
-static void open_all(struct mailbox *mailbox)
+/* Opens what is there; false when there was nothing. */
+static bool open_all(struct mailbox *mailbox)
 {
     struct letter *letter = take_all(mailbox);
+    bool had_any = letter != NULL;
 
     while (letter != NULL) {
         struct letter *next = letter->next;
@@ -35,6 +37,7 @@ static void open_all(struct mailbox *mailbox)
         letter->open(letter);
         letter = next;
     }
+    return had_any;
 }
 
 static void on_wakeup(evutil_socket_t fd, short what, void *arg)
@@ -43,7 +46,7 @@ static void on_wakeup(evutil_socket_t fd, short what, void *arg)
 
     (void)what;
     (void)!read(fd, &count, sizeof(count)); /* before taking: a later letter wakes again */
-    open_all(arg);
+    (void)open_all(arg);
 }
 
 struct mailbox *mailbox_new(struct event_base *base, struct error *error)
@@ -76,7 +79,8 @@ void mailbox_free(struct mailbox *mailbox)
 {
     if (mailbox == NULL)
         return;
-    open_all(mailbox);
+    while (open_all(mailbox))
+        continue; /* a letter may have sent another */
     if (mailbox->wakeup != NULL)
         event_free(mailbox->wakeup);
     if (mailbox->fd >= 0)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/secret.h"
 
@@ -11,12 +12,36 @@ struct queue_chunk {
     char bytes[];
 };
 
-enum { CHUNK_BYTES = 16384 };
+enum { CHUNK_BYTES = 16384, PAGE_BYTES = 4096 };
+
+/* Pages of their own, locked if that can be had, and never in a core file. */
+static void *alloc_sensitive(size_t *bytes)
+{
+    void *pages;
+
+    *bytes = (*bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    pages = aligned_alloc(PAGE_BYTES, *bytes);
+    if (pages != NULL) {
+        (void)mlock(pages, *bytes);
+        (void)madvise(pages, *bytes, MADV_DONTDUMP);
+    }
+    return pages;
+}
+
+static void free_sensitive(void *pages, size_t bytes)
+{
+    secret_cleanse(pages, bytes);
+    (void)madvise(pages, bytes, MADV_DODUMP);
+    (void)munlock(pages, bytes);
+    free(pages);
+}
 
 static struct queue_chunk *add_chunk(struct queue *queue, size_t len)
 {
-    size_t capacity = len > CHUNK_BYTES ? len : CHUNK_BYTES;
-    struct queue_chunk *chunk = malloc(sizeof(*chunk) + capacity);
+    size_t bytes = sizeof(struct queue_chunk) + (len > CHUNK_BYTES ? len : CHUNK_BYTES);
+    struct queue_chunk *chunk =
+        queue->is_sensitive ? alloc_sensitive(&bytes) : malloc(bytes);
+    size_t capacity = bytes - sizeof(*chunk);
 
     if (chunk == NULL)
         return NULL;
@@ -82,8 +107,9 @@ static void drop_first(struct queue *queue)
     if (queue->first == NULL)
         queue->last = NULL;
     if (queue->is_sensitive)
-        secret_cleanse(chunk->bytes, chunk->end);
-    free(chunk);
+        free_sensitive(chunk, sizeof(*chunk) + chunk->capacity);
+    else
+        free(chunk);
 }
 
 void queue_drop(struct queue *queue, size_t len)

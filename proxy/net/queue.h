@@ -12,7 +12,7 @@ struct queue_chunk;
 struct queue {
     struct queue_chunk *first, *last;
     size_t bytes;
-    bool is_sensitive; /* cleanse before freeing: it may hold the API key */
+    bool is_sensitive; /* it may hold the API key: kept apart, cleansed before freeing */
 };
 
 /* Copies what the vectors hold behind their first skip bytes. False when memory is out. */

@@ -31,6 +31,15 @@ static void prepare(struct stream *stream, struct worker *worker, int fd, SSL *s
                        on_readable, stream);
     (void)event_assign(&stream->writable, worker->base, fd, EV_WRITE, on_writable,
                        stream);
+    (void)evtimer_assign(&stream->again, worker->base, on_readable, stream);
+}
+
+/* In the loop's next turn: in this one, a busy peer would keep all others waiting. */
+static void read_again(struct stream *stream)
+{
+    const struct timeval now = {0};
+
+    (void)event_add(&stream->again, &now);
 }
 
 static void await_writable(struct stream *stream)
@@ -66,7 +75,7 @@ static void shake_hands(struct stream *stream)
         /* TLS may have read the first bytes along with the handshake's last. */
         if (stream->fd >= 0 && stream->ssl != NULL && stream->wants_read &&
             SSL_has_pending(stream->ssl))
-            event_active(&stream->readable, EV_READ, 0);
+            read_again(stream);
         break;
     case STREAM_AGAIN:
         if (wants_write)
@@ -162,7 +171,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     stream->events->on_readable(stream->owner);
     /* What OpenSSL holds raises no event of the socket's. */
     if (stream->fd >= 0 && stream->wants_read && stream->has_more)
-        event_active(&stream->readable, EV_READ, 0);
+        read_again(stream);
 }
 
 bool stream_init_accepted(struct stream *stream, struct worker *worker, int fd,
@@ -233,7 +242,7 @@ void stream_want_read(struct stream *stream, bool wants)
     }
     await_readable(stream);
     if (stream->has_more || (stream->ssl != NULL && SSL_has_pending(stream->ssl)))
-        event_active(&stream->readable, EV_READ, 0);
+        read_again(stream);
 }
 
 enum stream_status stream_read(struct stream *stream, char *buffer, size_t capacity,
@@ -255,7 +264,7 @@ static bool put_in_queue(struct stream *stream, const struct iovec *vectors, int
         break_off(stream, STREAM_NO_MEMORY, 0);
         return false;
     }
-    if (was_empty && stream->queue.bytes > 0 && stream->is_open)
+    if (was_empty && stream->queue.bytes > 0 && stream->is_open && !stream->is_corked)
         await_writable(stream);
     return true;
 }
@@ -266,11 +275,29 @@ bool stream_write(struct stream *stream, const struct iovec *vectors, int count)
 
     if (stream->fault != STREAM_SOUND || stream->fd < 0)
         return false;
-    if (stream->is_open && stream->queue.bytes == 0 &&
+    if (stream->is_open && stream->queue.bytes == 0 && !stream->is_corked &&
         stream->io->write(stream, vectors, count, &put) == STREAM_FAILED)
         return false;
     stream->bytes_written += put;
     return put_in_queue(stream, vectors, count, put);
+}
+
+void stream_cork(struct stream *stream)
+{
+    if (stream->queue.bytes == 0)
+        stream->is_corked = true; /* else it waits for the socket anyway */
+}
+
+bool stream_uncork(struct stream *stream)
+{
+    if (!stream->is_corked)
+        return true;
+    stream->is_corked = false;
+    if (!flush(stream))
+        return false;
+    if (stream->queue.bytes > 0)
+        await_writable(stream);
+    return true;
 }
 
 void stream_finish(struct stream *stream)
@@ -298,6 +325,7 @@ void stream_close(struct stream *stream)
     if (stream->fd >= 0) {
         (void)event_del(&stream->readable);
         (void)event_del(&stream->writable);
+        (void)event_del(&stream->again);
     }
     close_tls(stream);
     if (stream->fd >= 0)

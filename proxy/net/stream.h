@@ -61,13 +61,14 @@ struct stream {
     void *owner;
     SSL *ssl; /* NULL iff plain */
     int fd;   /* -1 once closed */
-    bool is_open, is_connecting, wants_read, is_finishing, has_more;
+    bool is_open, is_connecting, wants_read, is_finishing, has_more, is_corked;
     enum stream_fault fault;
     int errnum; /* the errno behind CONNECT_FAILED and RESET */
     uint32_t retry_bytes; /* TLS: the record that must be written again as it was */
     uint64_t bytes_read, bytes_written;
     struct queue queue;
     struct event readable, writable;
+    struct event again; /* TLS: more can be read without the socket saying so */
 };
 
 /*
@@ -100,6 +101,10 @@ enum stream_status stream_read(struct stream *stream, char *buffer, size_t capac
  */
 bool stream_write(struct stream *stream, const struct iovec *vectors,
                   int count) MUST_CHECK;
+
+/* While corked, what is written is only queued; uncork sends it. False: it broke. */
+void stream_cork(struct stream *stream);
+bool stream_uncork(struct stream *stream) MUST_CHECK;
 
 static inline size_t stream_queued(const struct stream *stream)
 {

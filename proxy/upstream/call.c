@@ -25,6 +25,7 @@ struct upstream_call {
     bool is_sent;      /* the whole request was written or queued */
     bool is_broken;    /* the connection takes no more; what it still gives is read */
     bool has_answer;   /* some byte of an answer came */
+    bool has_sent_body; /* some of it */
     bool is_repeat;
     bool is_paused;
 
@@ -83,7 +84,8 @@ static void set_deadline(struct upstream_call *call)
     } else if (stream_queued(stream_of(call)) > 0 && !call->is_broken) {
         call->written_before = stream_of(call)->bytes_written;
         deadline_set(&call->deadline, target->send_timeout_ms);
-    } else if (call->is_sent || call->is_broken || call->state == CALL_RECEIVING) {
+    } else if (call->is_sent || call->is_broken || call->state == CALL_RECEIVING ||
+               (call->request->expects_continue && !call->has_sent_body)) {
         deadline_set(&call->deadline, target->response_timeout_ms);
     } else {
         deadline_lift(&call->deadline); /* the request's sender is awaited, not upstream */
@@ -159,19 +161,32 @@ static void write_out(struct upstream_call *call, const struct span *pieces, int
     set_deadline(call);
 }
 
-void upstream_call_send(struct upstream_call *call, struct span content)
+/* A body in many little chunks must not cost a system call for each. */
+enum { SMALL_BYTES = 1024 };
+
+void upstream_call_send(struct upstream_call *call, struct span content,
+                        bool more_follows)
 {
     char size[24];
     struct span pieces[BODY_VECTORS] = {{size, 0}, content, SPAN("\r\n")};
 
     if (content.len == 0)
         return;
+    call->has_sent_body = true;
+    if (more_follows && content.len < SMALL_BYTES && !call->is_broken)
+        stream_cork(stream_of(call));
     if (!call->request->is_chunked || call->state == CALL_TUNNEL) {
         write_out(call, &content, 1);
         return;
     }
     pieces[0].len = (size_t)snprintf(size, sizeof(size), "%zx\r\n", content.len);
     write_out(call, pieces, BODY_VECTORS);
+}
+
+void upstream_call_push(struct upstream_call *call)
+{
+    if (call->state != CALL_OVER && !call->is_broken && !stream_uncork(stream_of(call)))
+        call->is_broken = true;
 }
 
 void upstream_call_finish(struct upstream_call *call, struct span trailer_lines)
@@ -184,6 +199,7 @@ void upstream_call_finish(struct upstream_call *call, struct span trailer_lines)
     }
     call->is_sent = true;
     write_out(call, pieces, call->request->is_chunked ? BODY_VECTORS : 0);
+    upstream_call_push(call);
 }
 
 bool upstream_call_is_drained(const struct upstream_call *call)
@@ -424,35 +440,33 @@ static void digest_input(struct upstream_call *call, struct span *input)
     }
 }
 
-/* Only the beginning of a head is ever kept; body bytes are passed on as they come. */
-static void keep_rest(struct upstream_call *call, struct span rest)
-{
-    struct text kept = {0};
-
-    if (call->state == CALL_AWAITING)
-        text_add(&kept, rest);
-    text_fini(&call->held);
-    call->held = kept;
-    if (kept.failed)
-        fail(call, UPSTREAM_NO_MEMORY, "out of memory");
-}
-
+/*
+ * Takes in what one read gave. Only the beginning of a head is ever kept; body bytes are
+ * passed on as they come. The owner was shown pointers into the input, which stay good
+ * until it has flushed: also into what was held from earlier reads.
+ */
 static void take_input(struct upstream_call *call, struct span input)
 {
+    struct text held = call->held;
+
     call->has_answer = true;
-    if (call->held.len > 0) {
-        text_add(&call->held, input);
-        input = span_make(call->held.bytes, call->held.len);
+    call->held = (struct text){0};
+    if (held.len > 0) {
+        text_add(&held, input);
+        input = span_make(held.bytes, held.len);
     }
+    if (held.failed)
+        fail(call, UPSTREAM_NO_MEMORY, "out of memory");
     digest_input(call, &input);
-    if (call->state == CALL_OVER)
-        return;
-    if (call->held.len > 0 || call->state == CALL_AWAITING)
-        keep_rest(call, input);
-    if (call->state == CALL_OVER)
-        return;
-    set_deadline(call);
-    call->events->on_flush(call->owner);
+    if (call->state == CALL_AWAITING)
+        text_add(&call->held, input);
+    if (call->held.failed)
+        fail(call, UPSTREAM_NO_MEMORY, "out of memory");
+    if (call->state != CALL_OVER) {
+        set_deadline(call);
+        call->events->on_flush(call->owner);
+    }
+    text_fini(&held);
 }
 
 static void read_answer(void *owner)

@@ -25,6 +25,7 @@ struct upstream_request {
     bool is_head_method; /* its answer has no body */
     bool has_body;
     bool is_chunked; /* the body: the call adds the coding */
+    bool expects_continue; /* upstream's 100 is awaited before the body comes */
     bool may_repeat; /* GET, HEAD and OPTIONS without a body */
     bool is_upgrade; /* a WebSocket is asked for */
 };
@@ -61,8 +62,13 @@ struct upstream_call *upstream_call_new(struct upstream_pool *pool,
 /* Begins. on_sending, and on_failed if it fails at once, may come before this returns. */
 void upstream_call_start(struct upstream_call *call);
 
-/* Sends a run of the body, or of the tunnel after 101; copied if it has to wait. */
-void upstream_call_send(struct upstream_call *call, struct span content);
+/*
+ * Sends a run of the body, or of the tunnel after 101; copied if it has to wait. A small
+ * one may wait for company when more follows at once, until upstream_call_push.
+ */
+void upstream_call_send(struct upstream_call *call, struct span content,
+                        bool more_follows);
+void upstream_call_push(struct upstream_call *call);
 
 /*
  * The body is complete. trailer_lines are field lines, each with its CR LF, and sent only

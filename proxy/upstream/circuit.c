@@ -7,13 +7,17 @@ bool upstream_failure_is_reach(enum upstream_failure failure)
     return failure <= UPSTREAM_TLS_PROTOCOL;
 }
 
+bool circuit_is_open(const struct circuit *circuit, int64_t now_ms)
+{
+    return circuit->open_until_ms != 0 &&
+           (now_ms < circuit->open_until_ms || circuit->is_probing);
+}
+
 bool circuit_admits(struct circuit *circuit, int64_t now_ms)
 {
-    if (circuit->open_until_ms == 0)
-        return true;
-    if (now_ms < circuit->open_until_ms || circuit->is_probing)
+    if (circuit_is_open(circuit, now_ms))
         return false;
-    circuit->is_probing = true;
+    circuit->is_probing = circuit->open_until_ms != 0;
     return true;
 }
 

@@ -17,6 +17,9 @@ struct circuit {
     bool is_probing;       /* one attempt is under way to see whether it may close */
 };
 
+/* Whether attempts fail at once for now. */
+bool circuit_is_open(const struct circuit *circuit, int64_t now_ms);
+
 /* Whether an attempt may be made now; true may make it the probe. */
 bool circuit_admits(struct circuit *circuit, int64_t now_ms);
 

@@ -225,6 +225,7 @@ void upstream_connect(struct upstream_pool *pool, struct upstream_lease *lease)
     if (connection == NULL || !http_head_init(&connection->head, pool->target->max_fields)) {
         free(connection);
         (void)atomic_fetch_sub(&pool->target->connections, 1);
+        circuit_note_abandoned(&pool->circuit);
         upstream_lease_refuse(lease, UPSTREAM_NO_MEMORY, "out of memory");
         return;
     }

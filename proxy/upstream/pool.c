@@ -267,7 +267,10 @@ static bool take_slot(struct upstream_pool *pool)
     return false;
 }
 
-/* Gets the lease a connection, old or new; false when none is to be had now. */
+/*
+ * Gets the lease a connection, old or new, or a refusal while the circuit is open; false
+ * when none is to be had now.
+ */
 static bool provide(struct upstream_pool *pool, struct upstream_lease *lease)
 {
     struct upstream_connection *connection = take_idle(pool, lease);
@@ -285,7 +288,12 @@ static bool provide(struct upstream_pool *pool, struct upstream_lease *lease)
             return false;
     }
     leave_line(lease);
-    upstream_connect(pool, lease);
+    if (circuit_admits(&pool->circuit, clock_monotonic_ms())) {
+        upstream_connect(pool, lease);
+    } else {
+        free_slot(pool);
+        upstream_lease_refuse(lease, pool->last_failure, pool->last_failure_text);
+    }
     return true;
 }
 
@@ -298,11 +306,9 @@ static void serve_line(struct upstream_pool *pool)
 /* Gets a connection now, or a place in the line. */
 static void fulfil(struct upstream_pool *pool, struct upstream_lease *lease)
 {
-    if (pool->idle == NULL && !circuit_admits(&pool->circuit, clock_monotonic_ms())) {
+    if (pool->idle == NULL && circuit_is_open(&pool->circuit, clock_monotonic_ms()))
         upstream_lease_refuse(lease, pool->last_failure, pool->last_failure_text);
-        return;
-    }
-    if (pool->line != NULL || !provide(pool, lease))
+    else if (pool->line != NULL || !provide(pool, lease))
         join_line(pool, lease);
 }
 

@@ -1,6 +1,6 @@
 /*
  * The upstream as all workers know it: where it is, how to trust it, how many connections
- * it may have. Reference-counted; a reload makes a new one.
+ * it may have. Reference-counted; outlives reloads that change none of that.
  */
 #ifndef PSGATE_UPSTREAM_TARGET_H
 #define PSGATE_UPSTREAM_TARGET_H
@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "net/resolver.h"
 #include "net/tls.h"
@@ -17,6 +18,7 @@ struct upstream_pool;
 
 struct upstream_target {
     _Atomic unsigned references;
+    struct text identity; /* to see whether a reload changes anything */
     struct tls_client *tls; /* NULL: plain */
     struct resolver *resolver;
     int64_t connect_timeout_ms, response_timeout_ms, idle_timeout_ms, send_timeout_ms;
@@ -34,6 +36,11 @@ struct upstream_target {
 struct upstream_target *upstream_target_new(const struct config_upstream *upstream,
                                             const struct config_limits *limits,
                                             struct error *error) MUST_CHECK;
+
+/* Whether a target of these settings, and of the CA file as it is now, is this one. */
+bool upstream_target_is(const struct upstream_target *target,
+                        const struct config_upstream *upstream,
+                        const struct config_limits *limits);
 
 struct upstream_target *upstream_target_ref(struct upstream_target *target);
 void upstream_target_unref(struct upstream_target *target);

@@ -26,8 +26,8 @@ def tls_files(authority):
 
 
 def listen_tls(authority, address="127.0.0.1:0", **members):
-    files = {"certificate": "gateway.pem", "private_key": "gateway.key"}
-    return {"address": address, "tls": {**{key: str(authority.folder / name) for key, name in files.items()}, **members}}
+    files = {"certificate": str(authority.folder / "gateway.pem"), "private_key": str(authority.folder / "gateway.key")}
+    return {"address": address, "tls": {**files, **members}}
 
 
 @pytest.fixture(scope="module")
