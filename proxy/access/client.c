@@ -278,6 +278,19 @@ static bool has_inert_member(const json_t *object)
            has_member(object, "tls_subject") || has_member(object, "uid");
 }
 
+/* A name that no scope of an operation table has: those are without spaces by habit. */
+static const char *scope_of(struct document *document, const char *credential)
+{
+    size_t len = strlen(credential);
+    char *scope = arena_alloc(document->arena, len + sizeof("credential "));
+
+    if (scope == NULL)
+        return "";
+    memcpy(scope, "credential ", sizeof("credential ") - 1);
+    memcpy(scope + sizeof("credential ") - 1, credential, len);
+    return scope;
+}
+
 static bool has_any_team(const struct client *client)
 {
     for (size_t i = 0; i < client->team_count; i++) {
@@ -314,6 +327,7 @@ static void read_client(struct document *document, const struct place *place,
         document_problem(document, place,
                          "has no identity (token_sha256; psgate token create makes one)");
     client->may_any_team = has_any_team(client);
+    client->credential_scope = scope_of(document, client->credential);
     loading->set->has_inert_members |= has_inert_member(value);
     check_credential(document, place, loading, client);
     resolve_patterns(document, place, loading, client);

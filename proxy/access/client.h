@@ -23,6 +23,7 @@ struct client {
     int64_t expires_ms;                       /* wall clock; INT64_MAX: never */
     const char *expires;                      /* as written, or NULL */
     const char *credential;                   /* its name; a credential of the configuration */
+    const char *credential_scope;             /* the cache's scope of all that it may read */
     const char *const *allow;
     const char *const *deny;
     const char *const *teams;

@@ -16,11 +16,13 @@ struct cache_entry *cache_entry_new(const struct cache_entry_parts *parts)
         .status = parts->status,
         .scope = (uint16_t)parts->scope,
         .credential_scope = (uint16_t)parts->credential_scope,
+        .target = (uint16_t)parts->target,
         .key_len = (uint32_t)parts->key.len,
         .head_len = (uint32_t)parts->head.len,
         .body_len = parts->body.len,
         .generation = parts->generation,
         .credential_generation = parts->credential_generation,
+        .target_generation = parts->target_generation,
         .received_ms = parts->received_ms,
         .policy = *parts->policy,
     };

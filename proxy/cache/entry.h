@@ -18,12 +18,12 @@ struct cache_entry {
     atomic_bool was_visited; /* SIEVE's mark */
     bool is_variant_list;    /* no answer: its body names the fields that choose one */
     uint16_t status;
-    uint16_t scope, credential_scope;
+    uint16_t scope, credential_scope, target; /* whose generations it carries */
     uint32_t key_len, head_len;
     uint32_t hash;
     size_t body_len;
-    uint64_t generation, credential_generation; /* at which the fetch began */
-    int64_t received_ms;                        /* monotonic */
+    uint64_t generation, credential_generation, target_generation; /* when fetched */
+    int64_t received_ms;                                           /* monotonic */
     struct cache_policy policy;
 
     /* The store's, under its shard's lock. */
@@ -37,8 +37,8 @@ struct cache_entry {
 struct cache_entry_parts {
     struct span key, head, body;
     uint16_t status;
-    int scope, credential_scope;
-    uint64_t generation, credential_generation;
+    int scope, credential_scope, target;
+    uint64_t generation, credential_generation, target_generation;
     int64_t received_ms;
     bool is_variant_list;
     const struct cache_policy *policy;

@@ -29,11 +29,15 @@ static int64_t read_age_ms(const struct http_head *head)
     if (field == NULL)
         return 0;
     list = http_field_value(head, field);
-    if (!http_list_next(&list, &first) ||
-        !span_to_number(first, (uint64_t)INT64_MAX / 1000, &seconds))
+    if (!http_list_next(&list, &first))
         return 0;
-    return seconds > (uint64_t)CACHE_FOREVER_S ? CACHE_FOREVER_S * 1000
-                                               : (int64_t)seconds * 1000;
+    if (span_to_number(first, (uint64_t)CACHE_FOREVER_S, &seconds))
+        return (int64_t)seconds * 1000;
+    for (size_t i = 0; i < first.len; i++) {
+        if (first.at[i] < '0' || first.at[i] > '9')
+            return 0;
+    }
+    return CACHE_FOREVER_S * 1000; /* too large a number means the largest */
 }
 
 /* RFC 9111 4.2.3. */
@@ -88,12 +92,18 @@ static bool is_cacheable_by_default(unsigned status)
            status == 410 || status == 414 || status == 501;
 }
 
+/* RFC 6585: these answers are about the request's moment, and never kept. */
+static bool is_never_kept(unsigned status)
+{
+    return status == 428 || status == 429 || status == 431 || status == 511;
+}
+
 /* Whose requirements about caching we follow (for must-understand, RFC 9111 5.2.2.3). */
 static bool is_understood(unsigned status)
 {
     return is_cacheable_by_default(status) || status == 302 || status == 303 ||
            status == 307 || status == 400 || status == 401 || status == 403 ||
-           status == 409 || status == 429 || status == 500 || status == 502 ||
+           status == 409 || status == 500 || status == 502 ||
            status == 503 || status == 504;
 }
 
@@ -142,7 +152,7 @@ static bool may_store_by_rfc(const struct operation_cache *rule,
 
     cache_directives_read(head, &answer);
     if (head->status < 200 || head->status == 206 || head->status == 304 ||
-        answer.is_private)
+        is_never_kept(head->status) || answer.is_private)
         return false;
     if (answer.must_understand ? !is_understood(head->status) : answer.no_store)
         return false;
@@ -165,19 +175,6 @@ bool cache_may_store(const struct operation_cache *rule,
     return may_store_by_rfc(rule, answer, times, policy);
 }
 
-void cache_refresh_policy(const struct operation_cache *rule, const struct http_head *merged,
-                          const struct cache_times *times, struct cache_policy *policy)
-{
-    struct cache_directives answer;
-
-    if (rule->freshness == OPERATION_FRESHNESS_FIXED) {
-        (void)may_store_fixed(rule, merged, policy);
-        return;
-    }
-    cache_directives_read(merged, &answer);
-    work_out(rule, merged, &answer, times, policy);
-}
-
 /* RFC 9111 5.2.1: what the client asks for beyond freshness. */
 static bool client_accepts_age(const struct cache_policy *policy, int64_t age_ms,
                                const struct cache_directives *request)
@@ -186,6 +183,11 @@ static bool client_accepts_age(const struct cache_policy *policy, int64_t age_ms
         return false;
     return request->min_fresh == CACHE_ABSENT ||
            policy->lifetime_ms - age_ms >= request->min_fresh * 1000;
+}
+
+bool cache_is_server_failure(unsigned status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
 }
 
 enum cache_use cache_judge_use(const struct cache_policy *policy, int64_t age_ms,
@@ -202,8 +204,9 @@ enum cache_use cache_judge_use(const struct cache_policy *policy, int64_t age_ms
         (request->max_age != CACHE_ABSENT && age_ms > request->max_age * 1000) ||
         request->min_fresh != CACHE_ABSENT)
         return CACHE_USE_AFTER_ASKING;
-    if (request->max_stale != CACHE_ABSENT && stale_ms <= request->max_stale * 1000)
-        return CACHE_USE_NOW;
+    if (request->max_stale != CACHE_ABSENT)
+        return stale_ms <= request->max_stale * 1000 ? CACHE_USE_NOW
+                                                     : CACHE_USE_AFTER_ASKING;
     return stale_ms < policy->stale_while_revalidate_ms ? CACHE_USE_AND_REVALIDATE
                                                         : CACHE_USE_AFTER_ASKING;
 }
@@ -211,8 +214,11 @@ enum cache_use cache_judge_use(const struct cache_policy *policy, int64_t age_ms
 bool cache_may_serve_on_error(const struct cache_policy *policy, int64_t age_ms,
                               const struct cache_directives *request)
 {
-    if (policy->never_stale || policy->must_validate || request->no_cache)
+    int64_t stale_ms = age_ms - policy->lifetime_ms;
+
+    if (policy->never_stale || policy->must_validate || request->no_cache ||
+        (request->max_stale != CACHE_ABSENT && stale_ms > request->max_stale * 1000))
         return false;
-    return age_ms - policy->lifetime_ms < policy->stale_if_error_ms &&
+    return stale_ms < policy->stale_if_error_ms &&
            (request->max_age == CACHE_ABSENT || age_ms <= request->max_age * 1000);
 }

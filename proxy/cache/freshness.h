@@ -36,10 +36,6 @@ bool cache_may_store(const struct operation_cache *rule,
                      const struct cache_directives *request, const struct http_head *answer,
                      const struct cache_times *times, struct cache_policy *policy);
 
-/* The policy for a stored answer that a 304 has made good again (RFC 9111 4.3.4). */
-void cache_refresh_policy(const struct operation_cache *rule, const struct http_head *merged,
-                          const struct cache_times *times, struct cache_policy *policy);
-
 enum cache_use {
     CACHE_USE_NOW,            /* fresh, or as stale as the client allows */
     CACHE_USE_AND_REVALIDATE, /* stale, within stale-while-revalidate */
@@ -49,6 +45,9 @@ enum cache_use {
 /* May a stored answer of this age serve the request (RFC 9111 4)? */
 enum cache_use cache_judge_use(const struct cache_policy *policy, int64_t age_ms,
                                const struct cache_directives *request);
+
+/* Whether an answer's status is the kind of error that stale-if-error is for (RFC 5861 4). */
+bool cache_is_server_failure(unsigned status);
 
 /* May it serve because upstream fails or is slow (RFC 5861 4)? */
 bool cache_may_serve_on_error(const struct cache_policy *policy, int64_t age_ms,

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 struct scope {
     char *name;
@@ -16,14 +17,18 @@ struct generations {
     pthread_mutex_t lock; /* over changes; reading a generation takes none */
     struct scope scopes[GENERATIONS_SCOPES];
     _Atomic int count;
+    uint64_t seed; /* so that nobody can choose targets that collide */
+    _Atomic uint64_t targets[GENERATIONS_TARGETS];
 };
 
 struct generations *generations_new(void)
 {
     struct generations *generations = calloc(1, sizeof(*generations));
 
-    if (generations != NULL)
-        (void)pthread_mutex_init(&generations->lock, NULL);
+    if (generations == NULL)
+        return NULL;
+    (void)pthread_mutex_init(&generations->lock, NULL);
+    (void)!getrandom(&generations->seed, sizeof(generations->seed), GRND_NONBLOCK);
     return generations;
 }
 
@@ -153,17 +158,31 @@ void generations_end_change(struct generations *generations, int number, bool is
     (void)pthread_mutex_unlock(&generations->lock);
 }
 
+/* FNV-1a over a random start, folded. */
+int generations_target(const struct generations *generations, struct span target)
+{
+    uint64_t hash = generations->seed ^ 0xcbf29ce484222325u;
+
+    for (size_t i = 0; i < target.len; i++)
+        hash = (hash ^ (unsigned char)target.at[i]) * 0x100000001b3u;
+    hash ^= hash >> 32;
+    hash ^= hash >> 16;
+    return (int)(hash % GENERATIONS_TARGETS);
+}
+
+uint64_t generations_target_now(struct generations *generations, int target)
+{
+    return atomic_load(&generations->targets[target]);
+}
+
+void generations_raise_target(struct generations *generations, int target)
+{
+    (void)atomic_fetch_add(&generations->targets[target], 1);
+}
+
 void generations_raise(struct generations *generations, int number)
 {
     (void)pthread_mutex_lock(&generations->lock);
     raise_scope(&generations->scopes[number]);
-    (void)pthread_mutex_unlock(&generations->lock);
-}
-
-void generations_raise_all(struct generations *generations)
-{
-    (void)pthread_mutex_lock(&generations->lock);
-    for (int i = 0; i < atomic_load(&generations->count); i++)
-        raise_scope(&generations->scopes[i]);
     (void)pthread_mutex_unlock(&generations->lock);
 }

@@ -48,8 +48,17 @@ void generations_begin_change(struct generations *generations, int scope);
 void generations_end_change(struct generations *generations, int scope, bool is_known,
                             int64_t now_ms, int64_t hold_ms);
 
-/* Makes everything old: of one scope, or of all there are. */
+/*
+ * Single targets have generations too, for changes that by RFC 9111 4.4 make old just what
+ * they name. They are kept by hash: now and then one is raised along with another.
+ */
+enum { GENERATIONS_TARGETS = 16384 };
+
+int generations_target(const struct generations *generations, struct span target);
+uint64_t generations_target_now(struct generations *generations, int target);
+void generations_raise_target(struct generations *generations, int target);
+
+/* Makes everything of a scope old. */
 void generations_raise(struct generations *generations, int scope);
-void generations_raise_all(struct generations *generations);
 
 #endif

@@ -44,7 +44,12 @@ static bool next_tag(struct span *list, struct span *tag)
     return true;
 }
 
-/* RFC 9110 8.8.3.2, weak comparison. "*" matches whatever is stored. */
+bool cache_tags_match(struct span one, struct span other)
+{
+    return span_equal(without_weakness(one), without_weakness(other));
+}
+
+/* "*" matches whatever is stored. */
 static bool tags_match(const struct http_head *request, struct span etag)
 {
     for (unsigned i = 0; i < request->field_count; i++) {
@@ -56,7 +61,7 @@ static bool tags_match(const struct http_head *request, struct span etag)
             continue;
         while (next_tag(&list, &tag)) {
             if (span_equal(tag, SPAN("*")) ||
-                (etag.len > 0 && span_equal(without_weakness(tag), without_weakness(etag))))
+                (etag.len > 0 && cache_tags_match(tag, etag)))
                 return true;
         }
     }

@@ -9,6 +9,29 @@ struct elements {
     size_t count;
 };
 
+/* The next element of a list whose commas may stand in quotes. */
+static bool next_element(struct span *list, struct span *element)
+{
+    while (list->len > 0) {
+        bool is_quoted = false;
+        size_t len = 0;
+
+        for (; len < list->len && (is_quoted || list->at[len] != ','); len++) {
+            if (is_quoted && list->at[len] == '\\' && len + 1 < list->len)
+                len++;
+            else if (list->at[len] == '"')
+                is_quoted = !is_quoted;
+        }
+        *element = span_trim(span_make(list->at, len));
+        len += len < list->len; /* the comma */
+        list->at += len;
+        list->len -= len;
+        if (element->len > 0)
+            return true;
+    }
+    return false;
+}
+
 /* All elements of all fields of a name. False when there are too many to handle. */
 static bool collect(const struct http_head *head, struct span name, bool as_forwarded,
                     struct elements *elements)
@@ -23,7 +46,7 @@ static bool collect(const struct http_head *head, struct span name, bool as_forw
         if (!span_equal_nocase(http_field_name(head, field), name) ||
             (as_forwarded && field->is_hop_by_hop))
             continue;
-        while (http_list_next(&list, &element)) {
+        while (next_element(&list, &element)) {
             if (elements->count == MOST_ELEMENTS)
                 return false;
             elements->list[elements->count++] = element;

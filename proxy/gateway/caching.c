@@ -24,19 +24,27 @@ static bool is_head_request(const struct exchange *exchange)
 
 /* Keys */
 
-/* credential LF operation LF path-and-query as spelled, the caller's token left out. */
+/* epoch LF credential LF operation LF target as spelled, the caller's token left out. */
 static bool make_key(struct exchange *exchange)
 {
     const struct admission *admission = &exchange->admission;
     struct text *key = &exchange->caching.key;
+    size_t target_at;
 
     text_clear(key);
+    text_add(key, span_of(exchange->snapshot->epoch_text));
     text_add(key, span_of(admission->client->credential));
     text_add_byte(key, '\n');
     text_add(key, span_of(admission->operation->id));
     text_add_byte(key, '\n');
+    target_at = key->len;
     forward_add_target(admission, key);
-    return !key->failed;
+    if (key->failed)
+        return false;
+    exchange->caching.target =
+        generations_target(cache_of(exchange)->generations,
+                           span_make(key->bytes + target_at, key->len - target_at));
+    return true;
 }
 
 bool caching_variant_key(const struct exchange *exchange, struct span names,
@@ -59,20 +67,17 @@ void caching_note_generations(struct exchange *exchange)
     caching->generation = generations_now(generations, caching->scope, now_ms);
     caching->credential_generation =
         generations_now(generations, caching->credential_scope, now_ms);
+    caching->target_generation = generations_target_now(generations, caching->target);
 }
 
 static bool find_scopes(struct exchange *exchange)
 {
     struct caching *caching = &exchange->caching;
     struct generations *generations = cache_of(exchange)->generations;
-    struct text name = {0};
 
-    text_add_format(&name, "credential %s", exchange->admission.client->credential);
     caching->scope = generations_scope(generations, span_of(caching->rule->scope));
-    caching->credential_scope =
-        name.failed ? GENERATIONS_NO_SCOPE
-                    : generations_scope(generations, span_make(name.bytes, name.len));
-    text_fini(&name);
+    caching->credential_scope = generations_scope(
+        generations, span_of(exchange->admission.client->credential_scope));
     return caching->scope != GENERATIONS_NO_SCOPE &&
            caching->credential_scope != GENERATIONS_NO_SCOPE;
 }
@@ -84,7 +89,8 @@ static bool is_current(const struct exchange *exchange, const struct cache_entry
     const struct caching *caching = &exchange->caching;
 
     return entry->scope == caching->scope && entry->generation == caching->generation &&
-           entry->credential_generation == caching->credential_generation;
+           entry->credential_generation == caching->credential_generation &&
+           entry->target_generation == caching->target_generation;
 }
 
 bool caching_may_revalidate(const struct exchange *exchange)
@@ -194,14 +200,16 @@ void caching_serve(struct exchange *exchange, const struct cache_entry *entry)
 {
     struct text *lines = &exchange->response_head;
     struct span head = cache_entry_head(entry), body = cache_entry_body(entry);
+    struct span modified = cache_head_field(head, SPAN("last-modified"));
     struct iovec vectors[3];
 
     text_clear(lines);
     exchange->status = entry->status;
+    if (modified.at == NULL) /* RFC 9111 4.3.2: then the Date counts */
+        modified = cache_head_field(head, SPAN("date"));
     if (entry->status == 200 &&
         cache_client_has_it(&exchange->head, cache_head_field(head, SPAN("etag")),
-                            cache_head_field(head, SPAN("last-modified")),
-                            clock_wall_ms())) {
+                            modified, clock_wall_ms())) {
         exchange->status = 304;
         add_not_modified_head(entry, lines);
         head.len = body.len = 0;
@@ -236,8 +244,8 @@ bool caching_serve_on_error(struct exchange *exchange)
                                   &caching->asked))
         return false;
     /* A change since the look-up: then even an error is better than the old answer. */
-    if (generations_now(cache_of(exchange)->generations, caching->scope,
-                        clock_monotonic_ms()) != caching->stored->generation)
+    caching_note_generations(exchange);
+    if (!is_current(exchange, caching->stored))
         return false;
     serve_stored(exchange);
     return true;
@@ -260,7 +268,7 @@ static void go_alone(struct exchange *exchange)
 
 static void take_answer(struct exchange *exchange, struct cache_entry *entry)
 {
-    if (entry->status >= 500 && caching_serve_on_error(exchange))
+    if (cache_is_server_failure(entry->status) && caching_serve_on_error(exchange))
         return;
     if (!fetch_is_selected(exchange, entry)) {
         go_alone(exchange);
@@ -326,7 +334,8 @@ static bool join(struct exchange *exchange)
     caching->letter.open = on_landed;
     caching->flight = flights_join(
         cache_of(exchange)->flights, span_make(caching->key.bytes, caching->key.len),
-        caching->generation, &caching->waiter, &is_out_of_memory);
+        caching->generation + caching->credential_generation + caching->target_generation,
+        &caching->waiter, &is_out_of_memory);
     caching->awaits_letter = caching->flight == NULL && !is_out_of_memory;
     return !is_out_of_memory;
 }
@@ -499,6 +508,32 @@ void caching_begin(struct exchange *exchange)
     }
 }
 
+static bool is_other(const struct http_head *answer, struct span head, struct span name)
+{
+    struct span stored = cache_head_field(head, name);
+
+    for (unsigned i = 0; i < answer->field_count; i++) {
+        if (span_equal_nocase(http_field_name(answer, &answer->fields[i]), name))
+            return !span_equal(http_field_value(answer, &answer->fields[i]), stored);
+    }
+    return false;
+}
+
+bool caching_is_outdated_by(const struct exchange *exchange,
+                            const struct http_head *answer)
+{
+    const struct caching *caching = &exchange->caching;
+    struct span head;
+
+    if (caching->role != CACHING_PASS || caching->stored == NULL ||
+        !is_head_request(exchange) || answer->status != 200)
+        return false;
+    head = cache_entry_head(caching->stored);
+    return is_other(answer, head, SPAN("etag")) ||
+           is_other(answer, head, SPAN("last-modified")) ||
+           is_other(answer, head, SPAN("content-length"));
+}
+
 /* The end */
 
 bool caching_client_left(struct exchange *exchange)
@@ -526,5 +561,4 @@ void caching_fini(struct exchange *exchange)
     caching->stored = NULL;
     text_fini(&caching->head);
     text_fini(&caching->body);
-    text_fini(&caching->key);
 }

@@ -32,8 +32,8 @@ struct caching {
     const struct operation_cache *rule;
     struct cache_directives asked; /* the request's Cache-Control */
     struct text key;               /* without what Vary adds */
-    int scope, credential_scope;
-    uint64_t generation, credential_generation; /* when the fetch, or the wait, began */
+    int scope, credential_scope, target;
+    uint64_t generation, credential_generation, target_generation; /* when the fetch, or the wait, began */
     struct cache_entry *stored; /* what was found and will not do without asking, or NULL */
 
     struct flight *flight; /* led by this exchange, or NULL */
@@ -89,6 +89,10 @@ void caching_note_generations(struct exchange *exchange);
 
 /* Whether what is stored may be asked about: it is of the present generations. */
 bool caching_may_revalidate(const struct exchange *exchange);
+
+/* Whether the answer to a HEAD shows that what is stored is old (RFC 9111 4.3.5). */
+bool caching_is_outdated_by(const struct exchange *exchange,
+                            const struct http_head *answer);
 
 /* The client has left. True: the exchange must live on. */
 bool caching_client_left(struct exchange *exchange);

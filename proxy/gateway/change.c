@@ -7,10 +7,29 @@
 
 #include "base/clock.h"
 #include "gateway/exchange.h"
+#include "http/reference.h"
 
 static struct generations *generations_of(const struct exchange *exchange)
 {
     return exchange->station->shared->cache->generations;
+}
+
+static void raise_target(struct exchange *exchange, struct span target)
+{
+    struct generations *generations = generations_of(exchange);
+
+    if (target.len > 0)
+        generations_raise_target(generations, generations_target(generations, target));
+}
+
+/* What an unsafe request names itself, as a key spells it (RFC 9111 4.4). */
+static void raise_own_target(struct exchange *exchange)
+{
+    struct text target = {0};
+
+    forward_add_target(&exchange->admission, &target);
+    raise_target(exchange, span_make(target.bytes, target.len));
+    text_fini(&target);
 }
 
 static void include(struct change *change, int scope)
@@ -39,28 +58,6 @@ static void include_names(struct exchange *exchange, const char *const *names,
     }
 }
 
-/* The cached operation that reads a path, or NULL: what an unsafe request there outdates. */
-static const struct operation *find_read(struct exchange *exchange, struct span path)
-{
-    struct http_path split;
-    enum http_fault fault;
-
-    if (path.len == 0 || path.at[0] != '/' ||
-        path.len > CONFIG_MOST_HEADER_BYTES ||
-        !http_path_split(path, true, exchange->station->path_scratch, &split, &fault))
-        return NULL;
-    return operation_match(exchange->snapshot->operations, SPAN("GET"), &split);
-}
-
-static int read_scope(struct exchange *exchange, struct span path)
-{
-    const struct operation *read = find_read(exchange, path);
-
-    if (read == NULL || read->cache == NULL)
-        return GENERATIONS_NO_SCOPE;
-    return generations_scope(generations_of(exchange), span_of(read->cache->scope));
-}
-
 void change_begin(struct exchange *exchange)
 {
     const struct operation *operation = exchange->admission.operation;
@@ -73,7 +70,6 @@ void change_begin(struct exchange *exchange)
         include_names(exchange, operation->invalidates, operation->invalidates_count);
     else
         include_names(exchange, cache->other_invalidates, cache->other_invalidates_count);
-    include(change, read_scope(exchange, exchange->admission.target.path));
     change->has_begun = true;
     for (int scope = 0; scope < GENERATIONS_SCOPES; scope++) {
         if (is_included(change, scope))
@@ -90,6 +86,8 @@ void change_end(struct exchange *exchange, bool is_known)
         return;
     hold_ms = exchange->snapshot->config->cache.unknown_hold_ms;
     change->has_begun = false;
+    if (!is_known)
+        raise_own_target(exchange);
     for (int scope = 0; scope < GENERATIONS_SCOPES; scope++) {
         if (is_included(change, scope))
             generations_end_change(generations_of(exchange), scope, is_known,
@@ -97,25 +95,17 @@ void change_end(struct exchange *exchange, bool is_known)
     }
 }
 
-/* The path of a URI on this host: a path, or what follows the authority that we call. */
-static struct span local_path(const struct exchange *exchange, struct span uri)
+/* Makes old what a reference in the answer names, if that is on this host. */
+static void raise_reference(struct exchange *exchange, struct span reference)
 {
-    struct span authority = span_of(exchange->snapshot->config->upstream.authority);
-    const char *slashes = memmem(uri.at, uri.len, "://", 3);
-    struct span path = uri;
-    const char *end;
+    const struct config_upstream *upstream = &exchange->snapshot->config->upstream;
+    struct text target = {0};
 
-    if (uri.len > 0 && uri.at[0] != '/') {
-        size_t skip = slashes != NULL ? (size_t)(slashes - uri.at) + 3 : uri.len;
-
-        path = span_make(uri.at + skip, uri.len - skip);
-        if (path.len < authority.len ||
-            !span_equal_nocase(span_make(path.at, authority.len), authority))
-            return SPAN("");
-        path = span_make(path.at + authority.len, path.len - authority.len);
-    }
-    end = memchr(path.at, '?', path.len);
-    return span_make(path.at, end != NULL ? (size_t)(end - path.at) : path.len);
+    if (http_resolve_reference(reference, exchange->admission.target.path,
+                               upstream->is_tls ? SPAN("https") : SPAN("http"),
+                               span_of(upstream->authority), &target))
+        raise_target(exchange, span_make(target.bytes, target.len));
+    text_fini(&target);
 }
 
 /* RFC 9111 4.4: a change that succeeded may name other things that it made old. */
@@ -123,29 +113,19 @@ static void raise_named(struct exchange *exchange, const struct http_head *head)
 {
     for (unsigned i = 0; i < head->field_count; i++) {
         struct span name = http_field_name(head, &head->fields[i]);
-        int scope;
 
-        if (!span_equal_nocase(name, SPAN("location")) &&
-            !span_equal_nocase(name, SPAN("content-location")))
-            continue;
-        scope = read_scope(exchange, local_path(exchange, http_field_value(
-                                                              head, &head->fields[i])));
-        if (scope != GENERATIONS_NO_SCOPE)
-            generations_raise(generations_of(exchange), scope);
+        if (span_equal_nocase(name, SPAN("location")) ||
+            span_equal_nocase(name, SPAN("content-location")))
+            raise_reference(exchange, http_field_value(head, &head->fields[i]));
     }
 }
 
 /* The key is no good, or may not do this: what it could read before is not to be had. */
 static void drop_credential(struct exchange *exchange)
 {
-    struct text name = {0};
-    int scope;
+    int scope = generations_scope(
+        generations_of(exchange), span_of(exchange->admission.client->credential_scope));
 
-    text_add_format(&name, "credential %s", exchange->admission.client->credential);
-    scope = name.failed ? GENERATIONS_NO_SCOPE
-                        : generations_scope(generations_of(exchange),
-                                            span_make(name.bytes, name.len));
-    text_fini(&name);
     if (scope != GENERATIONS_NO_SCOPE)
         generations_raise(generations_of(exchange), scope);
 }
@@ -154,6 +134,10 @@ void change_note_answer(struct exchange *exchange, const struct http_head *head)
 {
     if (head->status == 401 || head->status == 403)
         drop_credential(exchange);
-    if (exchange->is_mutating && head->status >= 200 && head->status < 400)
-        raise_named(exchange, head);
+    if (caching_is_outdated_by(exchange, head))
+        raise_own_target(exchange);
+    if (!exchange->is_mutating || head->status < 200 || head->status >= 400)
+        return;
+    raise_own_target(exchange);
+    raise_named(exchange, head);
 }

@@ -30,6 +30,7 @@ static void destroy(struct exchange *exchange)
     text_fini(&exchange->request_head);
     text_fini(&exchange->response_head);
     text_fini(&exchange->trailers);
+    text_fini(&exchange->caching.key);
     free(exchange);
 }
 
@@ -40,11 +41,14 @@ static void reset(struct exchange *exchange)
     struct text request_head = exchange->request_head;
     struct text response_head = exchange->response_head;
     struct text trailers = exchange->trailers;
+    struct text key = exchange->caching.key;
 
     *exchange = (struct exchange){.head = head,
                                   .request_head = request_head,
                                   .response_head = response_head,
-                                  .trailers = trailers};
+                                  .trailers = trailers,
+                                  .caching = {.key = key}};
+    text_clear(&exchange->caching.key);
     text_clear(&exchange->request_head);
     text_clear(&exchange->response_head);
     text_clear(&exchange->trailers);
@@ -81,6 +85,18 @@ void exchange_free_spares(struct station *station)
     station->spare_exchange_count = 0;
 }
 
+/* A spare one may have room for another number of fields. */
+static bool prepare_head(struct exchange *exchange, uint16_t max_fields)
+{
+    if (exchange->head.max_fields != max_fields) {
+        http_head_fini(&exchange->head);
+        if (!http_head_init(&exchange->head, max_fields))
+            return false;
+    }
+    http_head_reset(&exchange->head, HTTP_REQUEST);
+    return true;
+}
+
 struct exchange *exchange_new(struct conn *conn)
 {
     struct exchange *exchange = take_spare(conn->station);
@@ -88,14 +104,10 @@ struct exchange *exchange_new(struct conn *conn)
 
     if (exchange == NULL)
         return NULL;
-    if (exchange->head.max_fields != snapshot->config->limits.headers) {
-        http_head_fini(&exchange->head);
-        if (!http_head_init(&exchange->head, (uint16_t)snapshot->config->limits.headers)) {
-            destroy(exchange);
-            return NULL;
-        }
+    if (!prepare_head(exchange, (uint16_t)snapshot->config->limits.headers)) {
+        destroy(exchange);
+        return NULL;
     }
-    http_head_reset(&exchange->head, HTTP_REQUEST);
     exchange->station = conn->station;
     exchange->conn = conn;
     exchange->snapshot = snapshot_ref(conn->station->snapshot);
@@ -105,19 +117,33 @@ struct exchange *exchange_new(struct conn *conn)
 
 /* The end */
 
+/* A flight's letter is under way to an exchange that is done: its memory waits for it. */
+static void await_last_letter(struct exchange *exchange)
+{
+    upstream_call_cancel(exchange->call);
+    exchange->call = NULL;
+    exchange->conn = NULL;
+    exchange->is_logged = true;
+    if (exchange->orphan_link == NULL)
+        station_add_orphan(exchange->station, exchange);
+}
+
 /* The one end of an exchange: logged, freed, and its connection told. */
 static void end_exchange(struct exchange *exchange)
 {
     struct conn *conn = exchange->conn;
-    struct station *station = exchange->station;
     bool keep_alive = exchange->keep_alive;
 
-    access_log_write(exchange);
+    if (!exchange->is_logged)
+        access_log_write(exchange);
     if (conn != NULL)
         conn->exchange = NULL;
-    else
-        station_remove_orphan(station, exchange);
-    exchange_free(exchange);
+    if (exchange->caching.awaits_letter) {
+        await_last_letter(exchange);
+    } else {
+        station_remove_orphan(exchange->station, exchange);
+        exchange_free(exchange);
+    }
     if (conn != NULL)
         conn_end_exchange(conn, keep_alive);
 
@@ -476,12 +502,14 @@ void exchange_on_client_end(struct exchange *exchange)
  */
 static bool outlives_client(struct exchange *exchange)
 {
+    bool is_needed = caching_client_left(exchange);
+
+    if (exchange->caching.awaits_letter)
+        return true;
     if (exchange->response_state == RESPONSE_DONE)
         return false;
-    if (caching_client_left(exchange))
-        return true;
-    return exchange->is_mutating && exchange->call != NULL &&
-           exchange->request_state == REQUEST_SENT;
+    return is_needed || (exchange->is_mutating && exchange->call != NULL &&
+                         exchange->request_state == REQUEST_SENT);
 }
 
 void exchange_on_client_left(struct exchange *exchange)
@@ -529,11 +557,10 @@ static struct exchange *copy_for_fetch(const struct exchange *source)
     fetch->started_us = clock_monotonic_us();
     fetch->body.is_done = true;
     fetch->kept_input = malloc(source->head.len);
-    if (fetch->kept_input == NULL || !http_head_init(&fetch->head, source->head.max_fields)) {
+    if (fetch->kept_input == NULL || !prepare_head(fetch, source->head.max_fields)) {
         exchange_free(fetch);
         return NULL;
     }
-    http_head_reset(&fetch->head, HTTP_REQUEST);
     memcpy(fetch->kept_input, source->head.bytes, source->head.len);
     if (http_head_parse(&fetch->head, fetch->kept_input, source->head.len,
                         source->head.len + 1) != HTTP_PARSE_DONE ||
@@ -803,7 +830,8 @@ void exchange_start_stream(struct exchange *exchange, struct span head, struct s
     text_add(out, head);
     if (exchange->response_body == FORWARD_CHUNKED)
         text_add(out, SPAN("Transfer-Encoding: chunked\r\n"));
-    text_add(out, SPAN("Age: 0\r\n"));
+    text_add_format(out, "Age: %lld\r\n",
+                    (long long)(exchange->caching.policy.initial_age_ms / 1000));
     caching_add_lines(exchange, NULL, out);
     text_add(out, forward_connection_line(connection_of(exchange)));
     if (out->failed) {

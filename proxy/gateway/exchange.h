@@ -50,7 +50,7 @@ struct exchange {
     struct text request_head; /* as forwarded */
     struct upstream_request request;
     struct upstream_call *call;
-    bool is_mutating, is_upgrade, keep_alive;
+    bool is_mutating, is_upgrade, keep_alive, is_logged;
 
     enum forward_body response_body;
     uint16_t status;

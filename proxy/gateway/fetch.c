@@ -10,8 +10,9 @@
 #include "cache/vary.h"
 #include "gateway/caching.h"
 #include "gateway/exchange.h"
+#include "http/date.h"
 
-enum { HOLD_BYTES = 65536, LEAST_ENCODED_BYTES = 256 };
+enum { HOLD_BYTES = 65536, MOST_FIELDS = 4096 };
 
 static struct cache *cache_of(const struct exchange *exchange)
 {
@@ -49,26 +50,20 @@ static void add_status_line(const struct http_head *head, struct text *out)
     text_add(out, SPAN("\r\n"));
 }
 
-static bool is_kept(const struct http_head *head, const struct http_field *field,
-                    bool names_fields)
+static bool is_kept(const struct http_head *head, const struct http_field *field)
 {
-    struct span name = http_field_name(head, field);
-
     return !field->is_hop_by_hop && field->id != HTTP_FIELD_CONTENT_LENGTH &&
-           field->id != HTTP_FIELD_TRANSFER_ENCODING && !is_computed(name) &&
-           !(names_fields && cache_names_field(head, name));
+           field->id != HTTP_FIELD_TRANSFER_ENCODING &&
+           !is_computed(http_field_name(head, field));
 }
 
 /* Without what frames it: that depends on the length, which is known at the end. */
 static void add_kept_fields(const struct http_head *head, struct text *out)
 {
-    struct cache_directives answer;
-
-    cache_directives_read(head, &answer);
     for (unsigned i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
 
-        if (is_kept(head, field, answer.names_fields))
+        if (is_kept(head, field))
             text_add(out, span_make(head->bytes + field->line, field->line_len));
     }
 }
@@ -125,7 +120,7 @@ static void add_fresh_fields(const struct http_head *fresh, struct text *out)
     for (unsigned i = 0; i < fresh->field_count; i++) {
         const struct http_field *field = &fresh->fields[i];
 
-        if (is_kept(fresh, field, false) &&
+        if (is_kept(fresh, field) && field->id != HTTP_FIELD_SET_COOKIE &&
             !is_unchangeable(http_field_name(fresh, field)))
             text_add(out, span_make(fresh->bytes + field->line, field->line_len));
     }
@@ -147,27 +142,61 @@ static void merge_heads(const struct cache_entry *stored, const struct http_head
     add_fresh_fields(fresh, out);
 }
 
-/* Works the policy out again, from the merged head read as a response. */
-static bool refresh_policy(struct exchange *exchange, const struct text *merged)
+/* Reads stored lines as a head again. The head is the caller's to end, and text's. */
+static bool read_lines(struct span lines, struct span more, struct text *text,
+                       struct http_head *head)
+{
+    text_add(text, lines);
+    text_add(text, more);
+    text_add(text, SPAN("\r\n"));
+    if (text->failed || !http_head_init(head, MOST_FIELDS))
+        return false;
+    http_head_reset(head, HTTP_RESPONSE);
+    return http_head_parse(head, text->bytes, text->len, text->len + 1) ==
+           HTTP_PARSE_DONE;
+}
+
+/* The Age that the 304 came with: merged heads have none. */
+static struct span age_line(const struct http_head *fresh)
+{
+    for (unsigned i = 0; i < fresh->field_count; i++) {
+        const struct http_field *field = &fresh->fields[i];
+
+        if (is_computed(http_field_name(fresh, field)))
+            return span_make(fresh->bytes + field->line, field->line_len);
+    }
+    return SPAN("");
+}
+
+/* Judges the merged head as if it had come as a whole: it may be kept no more. */
+static bool judge_merged(struct exchange *exchange, const struct http_head *fresh)
 {
     struct caching *caching = &exchange->caching;
-    struct text whole = {0};
-    struct http_head head;
-    bool is_read = false;
+    struct text text = {0}, names = {0};
+    struct http_head head = {0};
+    bool may_store =
+        read_lines(span_make(caching->head.bytes, caching->head.len), age_line(fresh),
+                   &text, &head) &&
+        cache_may_store(caching->rule, &caching->asked, &head, &caching->times,
+                        &caching->policy) &&
+        (is_fixed(caching) || cache_vary_names(&head, &names));
 
-    if (!http_head_init(&head, 4096))
-        return false;
-    http_head_reset(&head, HTTP_RESPONSE);
-    text_add(&whole, span_make(merged->bytes, merged->len));
-    text_add(&whole, SPAN("\r\n"));
-    if (!whole.failed &&
-        http_head_parse(&head, whole.bytes, whole.len, whole.len + 1) == HTTP_PARSE_DONE) {
-        cache_refresh_policy(caching->rule, &head, &caching->times, &caching->policy);
-        is_read = true;
-    }
-    text_fini(&whole);
     http_head_fini(&head);
-    return is_read;
+    text_fini(&names);
+    text_fini(&text);
+    return may_store;
+}
+
+/* Whether a 304 speaks of what is stored: its validator, if it has one, is the same. */
+static bool is_about_stored(const struct cache_entry *stored, const struct http_head *fresh)
+{
+    struct span etag = cache_head_field(cache_entry_head(stored), SPAN("etag"));
+
+    for (unsigned i = 0; i < fresh->field_count; i++) {
+        if (span_equal_nocase(http_field_name(fresh, &fresh->fields[i]), SPAN("etag")))
+            return cache_tags_match(http_field_value(fresh, &fresh->fields[i]), etag);
+    }
+    return true;
 }
 
 /* Entries */
@@ -183,8 +212,10 @@ static struct cache_entry *make_entry(const struct exchange *exchange, struct sp
         .status = caching->status,
         .scope = caching->scope,
         .credential_scope = caching->credential_scope,
+        .target = caching->target,
         .generation = caching->generation,
         .credential_generation = caching->credential_generation,
+        .target_generation = caching->target_generation,
         .received_ms = caching->received_ms,
         .is_variant_list = is_list,
         .policy = &caching->policy,
@@ -196,20 +227,13 @@ static struct cache_entry *make_entry(const struct exchange *exchange, struct sp
 /* The names in an entry's own Vary field, as cache_vary_names gives them. */
 static bool vary_names_of(struct span head_lines, struct text *names)
 {
-    struct text whole = {0};
-    struct http_head head;
-    bool is_fine = false;
+    struct text text = {0};
+    struct http_head head = {0};
+    bool is_fine = read_lines(head_lines, SPAN(""), &text, &head) &&
+                   cache_vary_names(&head, names);
 
-    if (!http_head_init(&head, 4096))
-        return false;
-    http_head_reset(&head, HTTP_RESPONSE);
-    text_add(&whole, head_lines);
-    text_add(&whole, SPAN("\r\n"));
-    if (!whole.failed &&
-        http_head_parse(&head, whole.bytes, whole.len, whole.len + 1) == HTTP_PARSE_DONE)
-        is_fine = cache_vary_names(&head, names);
-    text_fini(&whole);
     http_head_fini(&head);
+    text_fini(&text);
     return is_fine;
 }
 
@@ -248,7 +272,56 @@ static bool is_still_storable(const struct exchange *exchange)
     return generations_may_store(generations, caching->scope, caching->generation,
                                  now_ms) &&
            generations_may_store(generations, caching->credential_scope,
-                                 caching->credential_generation, now_ms);
+                                 caching->credential_generation, now_ms) &&
+           generations_target_now(generations, caching->target) ==
+               caching->target_generation;
+}
+
+/*
+ * The head without the fields that no-cache="..." or private="..." name: they were for the
+ * one who asked (RFC 9111 5.2.2.4, 5.2.2.7). False when there are none of these.
+ */
+static bool strip_named(struct span lines, struct text *out)
+{
+    struct text text = {0};
+    struct http_head head = {0};
+    struct cache_directives answer = {0};
+
+    if (read_lines(lines, SPAN(""), &text, &head))
+        cache_directives_read(&head, &answer);
+    if (answer.names_fields) {
+        add_status_line(&head, out);
+        for (unsigned i = 0; i < head.field_count; i++) {
+            const struct http_field *field = &head.fields[i];
+
+            if (!cache_names_field(&head, http_field_name(&head, field)))
+                text_add(out, span_make(head.bytes + field->line, field->line_len));
+        }
+    }
+    http_head_fini(&head);
+    text_fini(&text);
+    return answer.names_fields;
+}
+
+/* Stores the entry, or what of it may be stored. */
+static void put(struct exchange *exchange, struct cache_entry *entry)
+{
+    struct text stripped = {0};
+    struct cache_entry *lesser;
+
+    if (is_fixed(&exchange->caching) ||
+        !strip_named(cache_entry_head(entry), &stripped)) {
+        store_put(cache_of(exchange)->store, entry);
+        return;
+    }
+    lesser = make_entry(exchange, cache_entry_key(entry),
+                        span_make(stripped.bytes, stripped.len), cache_entry_body(entry),
+                        false);
+    if (lesser != NULL && !stripped.failed)
+        store_put(cache_of(exchange)->store, lesser);
+    cache_entry_unref(lesser);
+    text_fini(&stripped);
+    exchange->caching.may_share = false; /* those who wait get the named fields neither */
 }
 
 /* Puts the entry in the store, with the list of what it varies by under the plain key. */
@@ -268,7 +341,7 @@ static void keep(struct exchange *exchange, struct cache_entry *entry, struct sp
         store_put(cache_of(exchange)->store, list);
         cache_entry_unref(list);
     }
-    store_put(cache_of(exchange)->store, entry);
+    put(exchange, entry);
     caching->was_stored = true;
 }
 
@@ -288,7 +361,7 @@ static bool is_null(struct span body)
             return false;
         matched++;
     }
-    return matched == 4 || body.len == 0;
+    return matched == 4;
 }
 
 /* What only the whole body shows. An encoded session cannot be looked into: not kept. */
@@ -300,8 +373,7 @@ static bool body_may_be_stored(const struct exchange *exchange, struct span head
     if (caching->status != 200)
         return true;
     if (has_line(head, SPAN("content-encoding")))
-        return strcmp(caching->rule->scope, "session") != 0 &&
-               body.len >= LEAST_ENCODED_BYTES && !is_fixed(caching);
+        return strcmp(caching->rule->scope, "session") != 0 && !is_fixed(caching);
     return !is_null(body);
 }
 
@@ -323,16 +395,21 @@ static void finish(struct exchange *exchange)
     struct text names = {0}, key = {0};
     struct cache_entry *entry = NULL;
     bool may_keep = caching->may_store && body_may_be_stored(exchange, head);
-    bool may_share = caching->may_share && (caching->status != 200 || may_keep);
+    bool may_share;
 
     caching->is_collecting = false;
-    if (!caching->head.failed && !caching->body.failed &&
-        answer_key(exchange, head, &names, &key))
+    if (!answer_key(exchange, head, &names, &key)) {
+        text_clear(&key);
+        text_add(&key, span_make(caching->key.bytes, caching->key.len));
+        may_keep = caching->may_share = false; /* Vary: * now, by a 304 */
+    }
+    if (!caching->head.failed && !caching->body.failed && !key.failed)
         entry = make_entry(exchange, span_make(key.bytes, key.len), head,
                            span_make(caching->body.bytes, caching->body.len), false);
     caching->was_stored = false;
     if (entry != NULL && may_keep)
         keep(exchange, entry, span_make(names.bytes, names.len));
+    may_share = caching->may_share && (caching->status != 200 || may_keep);
     if (entry != NULL && may_share)
         land(exchange, FLIGHT_ANSWERED, entry, 0);
     else
@@ -343,7 +420,7 @@ static void finish(struct exchange *exchange)
         exchange_end_stream(exchange);
     else if (entry == NULL)
         exchange_answer_error(exchange, REASON_NO_MEMORY, NULL);
-    else if (caching->status < 500 || !serve_stale_instead(exchange))
+    else if (!cache_is_server_failure(caching->status) || !serve_stale_instead(exchange))
         caching_serve(exchange, entry);
     cache_entry_unref(entry);
 }
@@ -374,6 +451,15 @@ static void start_stream(struct exchange *exchange, bool is_length_known)
                           is_length_known, caching->status);
 }
 
+/* RFC 9110 6.6.1: an answer without a Date gets that of its arrival when it is kept. */
+static void add_date(const struct exchange *exchange, struct text *head)
+{
+    char date[HTTP_DATE_BYTES];
+
+    http_date_format(exchange->caching.times.received_wall_ms, date);
+    text_add_format(head, "Date: %s\r\n", date);
+}
+
 /* Upstream's answer, piece by piece */
 
 static void stop_collecting(struct exchange *exchange)
@@ -390,11 +476,19 @@ static void take_not_modified(struct exchange *exchange, const struct http_head 
 
     caching->forward_status = 304;
     caching->status = caching->stored->status;
-    merge_heads(caching->stored, head, &caching->head);
     text_add(&caching->body, body);
     caching->is_collecting = true;
-    caching->may_store = refresh_policy(exchange, &caching->head);
-    caching->may_share = true;
+    if (!is_about_stored(caching->stored, head)) {
+        /* It says nothing about what we have: that goes out once more, as stale as it is. */
+        text_add(&caching->head, cache_entry_head(caching->stored));
+        caching->policy = caching->stored->policy;
+        return;
+    }
+    merge_heads(caching->stored, head, &caching->head);
+    caching->may_store = judge_merged(exchange, head);
+    caching->may_share = caching->may_store && !caching->policy.must_validate;
+    if (!caching->may_store)
+        store_remove(cache_of(exchange)->store, cache_entry_key(caching->stored));
 }
 
 static void start_collecting(struct exchange *exchange, const struct http_head *head)
@@ -412,12 +506,16 @@ static void start_collecting(struct exchange *exchange, const struct http_head *
     caching->may_share =
         (is_fixed(caching) && http_head_find(head, HTTP_FIELD_SET_COOKIE, NULL) == NULL) ||
         (caching->may_store && !caching->policy.must_validate);
-    caching->is_collecting = caching->may_store || (caching->may_share && is_fixed(caching));
+    caching->is_collecting = caching->may_store ||
+                             (caching->may_share && is_fixed(caching)) ||
+                             (cache_is_server_failure(head->status) && caching->stored != NULL);
     text_fini(&names);
     if (!caching->is_collecting)
         return;
     add_status_line(head, &caching->head);
     add_kept_fields(head, &caching->head);
+    if (!has_line(span_make(caching->head.bytes, caching->head.len), SPAN("date")))
+        add_date(exchange, &caching->head);
 }
 
 static void note_arrival(struct exchange *exchange)

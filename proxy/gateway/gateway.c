@@ -376,10 +376,7 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
     if (!adopt_everywhere(gateway, &error))
         log_error("a worker does not accept on every listener: %s (reload again)",
                   error.text);
-    /* A new key, upstream or table: what was fetched before may not be true any more. */
     store_resize(gateway->cache.store, (size_t)fresh->config->cache.memory_bytes);
-    if (!snapshot_answers_alike(old, fresh))
-        generations_raise_all(gateway->cache.generations);
     snapshot_unref(old);
     close_except(old_listeners, old_count, listeners, gateway->listener_count);
     snapshot_warn_inert(fresh);

@@ -1,5 +1,6 @@
 #include "gateway/snapshot.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -82,6 +83,36 @@ static void load_parts(struct snapshot *snapshot, const struct snapshot *previou
                        error.text);
 }
 
+static bool has_same_keys(const struct credential_set *one,
+                          const struct credential_set *other)
+{
+    bool is_same = one->count == other->count;
+
+    for (size_t i = 0; is_same && i < one->count; i++) {
+        const struct credential *twin = credential_find(other, one->credentials[i].name);
+
+        is_same = twin != NULL && span_equal(secret_span(one->credentials[i].api_key),
+                                             secret_span(twin->api_key));
+    }
+    return is_same;
+}
+
+/* Whether what was fetched under one is as good under the other. */
+static bool answers_alike(const struct snapshot *one, const struct snapshot *other)
+{
+    return one->target == other->target &&
+           span_equal(one->operations->text, other->operations->text) &&
+           has_same_keys(one->credentials, other->credentials);
+}
+
+static void count_epoch(struct snapshot *snapshot, const struct snapshot *previous)
+{
+    if (previous != NULL)
+        snapshot->epoch = previous->epoch + !answers_alike(previous, snapshot);
+    (void)snprintf(snapshot->epoch_text, sizeof(snapshot->epoch_text), "%u\n",
+                   snapshot->epoch);
+}
+
 struct snapshot *snapshot_load(const char *path, const struct snapshot *previous,
                                const char *sandbox_url, struct problems *problems)
 {
@@ -99,31 +130,11 @@ struct snapshot *snapshot_load(const char *path, const struct snapshot *previous
         load_parts(snapshot, previous, sandbox_url, problems);
     if (problems->count == before) {
         credential_cleanse_environment(snapshot->config);
+        count_epoch(snapshot, previous);
         return snapshot;
     }
     snapshot_unref(snapshot);
     return NULL;
-}
-
-static bool has_same_keys(const struct credential_set *one,
-                          const struct credential_set *other)
-{
-    bool is_same = one->count == other->count;
-
-    for (size_t i = 0; is_same && i < one->count; i++) {
-        const struct credential *twin = credential_find(other, one->credentials[i].name);
-
-        is_same = twin != NULL && span_equal(secret_span(one->credentials[i].api_key),
-                                             secret_span(twin->api_key));
-    }
-    return is_same;
-}
-
-bool snapshot_answers_alike(const struct snapshot *one, const struct snapshot *other)
-{
-    return one->target == other->target &&
-           span_equal(one->operations->text, other->operations->text) &&
-           has_same_keys(one->credentials, other->credentials);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot)

@@ -18,6 +18,8 @@
 struct snapshot {
     _Atomic unsigned references;
     unsigned generation; /* counts the loads */
+    unsigned epoch;      /* counts those that made cached answers untrue: see below */
+    char epoch_text[16]; /* it and a line feed: what keys in the cache begin with */
     struct config *config;
     struct operation_table *operations;
     struct client_set *clients;
@@ -27,18 +29,13 @@ struct snapshot {
 };
 
 /*
- * Loads everything. previous (may be NULL) is what runs now. sandbox_url, if not NULL,
+ * Loads everything. The epoch is previous' unless upstream, a key or the operation table
+ * has changed: what was fetched before is then not found any more. previous (may be NULL) is what runs now. sandbox_url, if not NULL,
  * takes the place of upstream.url and its trust. NULL when there were problems, which are
  * then in *problems.
  */
 struct snapshot *snapshot_load(const char *path, const struct snapshot *previous,
                                const char *sandbox_url, struct problems *problems);
-
-/*
- * Whether what was fetched under one is as good under the other: the same upstream, keys
- * and operation table.
- */
-bool snapshot_answers_alike(const struct snapshot *one, const struct snapshot *other);
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot);

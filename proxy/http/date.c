@@ -28,7 +28,8 @@ static bool take(struct span *text, const char *literal)
 {
     struct span wanted = span_of(literal);
 
-    if (!span_starts_with(*text, wanted))
+    if (text->len < wanted.len ||
+        !span_equal_nocase(span_make(text->at, wanted.len), wanted))
         return false;
     text->at += wanted.len;
     text->len -= wanted.len;

@@ -23,6 +23,7 @@ OPERATIONS = [
     {"id": "lookupKept", "method": "GET", "path": "/v1/kept/{name}",
      "cache": {"scope": "things", "freshness": "upstream", "ttl": "1h"}},
     {"id": "plainChange", "method": "POST", "path": "/v1/cached/{name}"},
+    {"id": "otherChange", "method": "POST", "path": "/v1/changes/{name}"},
     {"id": "fixed", "method": "GET", "path": "/v1/fixed/{name}", "cache": {"scope": "fixed", "ttl": "1h"}},
 ]
 serial = itertools.count(1)

@@ -12,7 +12,7 @@ from support.raw import Client
 from support.waiting import DEADLINE, wait_until
 
 LISTENING = re.compile(r"listening on (https?)://(.*):(\d+)\Z")
-SANITIZER = re.compile(r"ERROR: AddressSanitizer|runtime error:|LeakSanitizer")
+SANITIZER = re.compile(r"ERROR: AddressSanitizer|runtime error:|LeakSanitizer|WARNING: ThreadSanitizer")
 DEFAULTS = {
     "listen": [{"address": "127.0.0.1:0"}],
     "workers": 2,
