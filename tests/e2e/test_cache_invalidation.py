@@ -63,7 +63,7 @@ def test_all_variants_of_the_target_go(cache):
         assert "fwd" in cache_status(cache.ask(target, b"Foo: " + value))
 
 
-SAME_HOST = {"path": b"%(path)b", "relative": b"%(name)b", "dotted": b"./../cached/%(name)b", "absolute": b"http://@HOST@%(path)b", "scheme-less": b"//@HOST@%(path)b", "host-in-capitals": b"HTTP://@HOST@%(path)b"}
+SAME_HOST = {"path": b"%(path)b", "relative": b"../cached/%(name)b", "dotted": b"./../cached/%(name)b", "absolute": b"http://@HOST@%(path)b", "scheme-less": b"//@HOST@%(path)b", "host-in-capitals": b"HTTP://@HOST@%(path)b"}
 OTHER_HOST = {"host": b"http://elsewhere.test%(path)b", "port": b"http://127.0.0.1:1%(path)b", "scheme-less": b"//elsewhere.test%(path)b", "scheme": b"ftp://@HOST@%(path)b",
               "user-info": b"http://@HOST@@elsewhere.test%(path)b", "host-prefix": b"http://@HOST@.elsewhere.test%(path)b"}
 

@@ -1,14 +1,11 @@
 """Answers that were lost, cut or given up although nobody was at fault, or kept although somebody was."""
 
-import array
-import fcntl
-import re
 import socket
-import termios
 import threading
 
 import pytest
 from support import wire
+from support.kernel import ESTABLISHED, held_for, other_end, wait_taken
 from support.origin import by_target
 from support.raw import Client
 from support.waiting import DEADLINE, wait_event, wait_until
@@ -16,42 +13,6 @@ from support.wire import CRLF, Reader
 
 STEP = 8192  # much less than the gateway queues before it stops reading upstream
 FILLED = b"/v1/filled"
-ESTABLISHED = 1
-ROW = re.compile(r" *\d+: \w+:(\w+) \w+:(\w+) (\w+) (\w+):(\w+) ")
-
-
-class Connection:
-    """What the kernel holds at one end of a TCP connection, None of it once that end is gone."""
-
-    def __init__(self, local_port, peer_port):
-        self.unsent = self.unread = self.state = None
-        with open("/proc/net/tcp") as table:
-            for line in table:
-                row = ROW.match(line)
-                if row and (int(row[1], 16), int(row[2], 16)) == (local_port, peer_port):
-                    self.state, self.unsent, self.unread = (int(text, 16) for text in row.group(3, 4, 5))
-
-
-def ports(sock):
-    return sock.getsockname()[1], sock.getpeername()[1]
-
-
-def has_taken_all(sock):
-    """Whether the gateway, at the other end, has read all that was sent."""
-    here, there = ports(sock)
-    return not Connection(here, there).unsent and not Connection(there, here).unread
-
-
-def wait_taken(sock):
-    wait_until(lambda: has_taken_all(sock), "the gateway to read what was sent")
-
-
-def held_by_kernel(client):
-    """How many bytes have left the gateway that the client has not read."""
-    here, there = ports(client.sock)
-    unread = array.array("i", [0])
-    fcntl.ioctl(client.sock, termios.FIONREAD, unread)
-    return unread[0] + (Connection(there, here).unsent or 0)
 
 
 class SmallClient(Client):
@@ -84,7 +45,7 @@ class Filled:
         peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.send(wire.head(b"HTTP/1.1 200 OK", wire.DATE, b"Transfer-Encoding: chunked"))
         passed_on = 0
-        while self.sent == 0 or held_by_kernel(self.client) >= passed_on:
+        while self.sent == 0 or held_for(self.client.sock) >= passed_on:
             passed_on = self.sent
             peer.send(b"%x\r\n%b\r\n" % (STEP, b"x" * STEP))
             self.sent += STEP
@@ -127,9 +88,8 @@ def test_an_answer_whose_head_came_in_two_pieces_arrives_whole(stage):
 def test_a_half_closed_slow_reader_gets_all_that_is_queued(make_stage, version):
     stage = single(make_stage)
     filled = Filled(stage, b"GET %b %b" % (FILLED, version)).wait_ended()
-    here, there = ports(filled.client.sock)
     filled.client.half_close()
-    wait_until(lambda: Connection(there, here).state != ESTABLISHED, "the half-close to arrive")
+    wait_until(lambda: other_end(filled.client.sock).state != ESTABLISHED, "the half-close to arrive")
     assert stage.get(b"/v1/other").status == 200
     filled.assert_arrives()
 
@@ -164,8 +124,8 @@ def test_a_stop_waits_for_what_is_queued(make_stage):
 def test_an_answer_given_up_in_the_queue_does_not_look_whole(make_stage):
     stage = single(make_stage, send_timeout="500ms")
     filled = Filled(stage, b"GET " + FILLED + b" HTTP/1.0").wait_ended()
-    here, there = ports(filled.client.sock)
-    wait_until(lambda: f"client 127.0.0.1:{here}: closed" in stage.gateway.stderr(), "the connection to be given up")
+    end = "client 127.0.0.1:%d: closed" % filled.client.sock.getsockname()[1]
+    wait_until(lambda: end in stage.gateway.stderr(), "the connection to be given up")
     with filled.client as client:
         client.read_to_end()
         assert client.reader.end == "reset"

@@ -7,7 +7,8 @@ import socket
 import threading
 
 import pytest
-from support.origin import by_target, holding, shut
+from support.kernel import wait_taken
+from support.origin import by_target, holding
 from support.raw import Client
 from support.waiting import DEADLINE, wait_event, wait_until
 from support.wire import Reader
@@ -35,14 +36,14 @@ def test_a_token_in_a_refused_path_is_not_logged(make_stage, sent):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of root")
-@pytest.mark.parametrize("mode, expected", [(0o640, 0o640), (0o600, 0o600)])
-def test_a_clients_file_of_root_stays_readable_for_its_group(make_stage, mode, expected):
+@pytest.mark.parametrize("mode", [0o640, 0o600], ids=["0640", "0600"])
+def test_a_clients_file_of_root_stays_readable_for_its_group(make_stage, mode):
     gateway = make_stage(start=False).gateway
     os.chown(gateway.clients_file, 0, 65534)
     gateway.clients_file.chmod(mode)
     gateway.add_client("other")
     status = gateway.clients_file.stat()
-    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, 65534, expected)
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, 65534, mode)
 
 
 def test_a_key_from_the_environment_survives_a_refused_reload(make_stage, monkeypatch):
@@ -70,16 +71,8 @@ def reload_and_wait(stage, client="newcomer"):
 def send_and_wait(stage, client, part):
     """Sends what is no whole head and waits until the gateway has begun to read it."""
     client.send(part)
-    wait_until(lambda: unread_by_gateway(client) == 0, "the beginning of the head to be read")
+    wait_taken(client.sock)
     assert stage.get(b"/v1/a").status == 200
-
-
-def unread_by_gateway(client):
-    here, there = (f"0100007F:{name[1]:04X}" for name in (client.sock.getsockname(), client.sock.getpeername()))
-    with open("/proc/net/tcp") as table:
-        rows = [line.split() for line in table]
-    sizes = [row[4].split(":") for row in rows if (row[1], row[2]) in ((here, there), (there, here))]
-    return sum(int(size, 16) for pair in sizes for size in pair)
 
 
 def test_a_head_begun_before_a_reload_is_judged_by_what_holds_after_it(make_stage):
@@ -142,11 +135,9 @@ def clients_by_worker(stage, count):
     Each worker keeps its own connection upstream, and so is known by it.
     """
     found = {}
-    everyone = []
 
     def find():
         for client in connect_at_once(stage.gateway.port, 8):
-            everyone.append(client)
             assert client.ask(stage.request(GET)).status == 200
             found.setdefault(stage.origin.requests[-1].peer, []).append(client)
         return len(found) == 2 and all(len(clients) >= count for clients in found.values())
@@ -197,7 +188,7 @@ def test_a_stop_forced_while_workers_wait_for_each_other_is_clean(make_stage):
     stage.origin.wait_request(before + 2)
     for client in mine[1:] + others[1:]:
         client.send(stage.request(GET))
-        wait_until(lambda: unread_by_gateway(client) == 0, "the request to be read")
+        wait_taken(client.sock)
     stage.gateway.process.terminate()
     wait_until(lambda: "stopping" in stage.gateway.stderr(), "the stop to begin")
     stage.gateway.process.terminate()

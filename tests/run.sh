@@ -1,0 +1,233 @@
+#!/usr/bin/env bash
+# Every test there is: builds, unit tests, end-to-end tests, samples and scripts. One summary.
+# shellcheck source-path=SCRIPTDIR
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=../deploy/lib/messages.sh
+source "$root/deploy/lib/messages.sh"
+# shellcheck source=../deploy/lib/packages.sh
+source "$root/deploy/lib/packages.sh"
+# shellcheck source=../deploy/lib/build.sh
+source "$root/deploy/lib/build.sh"
+
+test_packages=(
+    check openssl
+    python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema
+)
+
+usage() {
+    cat <<'END'
+Usage: tests/run.sh [--long] [--clang]
+
+Installs what is missing (Debian packages, as root or with sudo), builds with warnings as
+errors, and runs every test, the unit and end-to-end ones also under AddressSanitizer and
+UndefinedBehaviorSanitizer. Goes on after a failure; the last line counts them all, and the
+exit status is 0 only if nothing failed and every stage ran a test.
+
+  --long     the slow tests too (and --clang)
+  --clang    install clang if it is missing (where it is there, it compiles everything once)
+  -h, --help this text
+END
+}
+
+is_long=false
+wants_clang=false
+
+read_arguments() {
+    while (($# > 0)); do
+        case $1 in
+        --long) is_long=true wants_clang=true ;;
+        --clang) wants_clang=true ;;
+        -h | --help)
+            usage
+            exit
+            ;;
+        *) misused "unknown option: $1" ;;
+        esac
+        shift
+    done
+}
+
+# Each stage: a line of the summary; its tests add to the sums.
+summary=()
+passed=0
+failed=0
+skipped=0
+declare -A ended=() # name -> ok, or not there
+
+# stage NAME COMMAND...
+stage() {
+    local name=$1 start=$SECONDS status=ok
+    shift
+    say "$name"
+    if "$@"; then
+        ended[$name]=ok
+    else
+        status=FAILED
+        failed=$((failed + 1))
+    fi
+    add_line "$status" "$name" $((SECONDS - start)) ''
+}
+
+# tested_stage NAME COMMAND...: COMMAND writes a JUnit report to the path in $report. A stage
+# that failed without a failed test, or without any test, counts as one that failed.
+tested_stage() {
+    local name=$1 start=$SECONDS status=ok exit_status=0 counts good bad left_out
+    shift
+    say "$name"
+    report=$results/${name//[^a-z0-9]/-}.xml
+    "$@" || exit_status=$?
+    counts=$(count_tests "$report")
+    read -r good bad left_out <<<"$counts"
+    if ((exit_status != 0 && bad == 0)); then
+        warn "$name: ended with status $exit_status"
+        bad=1
+    elif ((good + bad == 0)); then
+        warn "$name: ran no test"
+        bad=1
+    fi
+    passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + left_out))
+    if ((bad > 0)); then
+        status=FAILED
+    else
+        ended[$name]=ok
+    fi
+    add_line "$status" "$name" $((SECONDS - start)) "$(counted "$good" "$bad" "$left_out")"
+}
+
+# after NAME STAGE...: the stage, if the one called NAME went well; it counts as failed if not.
+after() {
+    local needed=$1
+    shift
+    if [[ -n ${ended[$needed]:-} ]]; then
+        "$@"
+    else
+        failed=$((failed + 1))
+        add_line 'NOT RUN' "$2" 0 "needs: $needed"
+    fi
+}
+
+add_line() {
+    local colour=$green
+    [[ $1 == ok ]] || colour=$red
+    summary+=("$(printf '%s%-8s%s %-34s %4d s   %s' "$colour" "$1" "$plain" "$2" "$3" "$4")")
+}
+
+counted() {
+    printf '%d passed, %d failed' "$1" "$2"
+    (($3 == 0)) || printf ', %d skipped' "$3"
+}
+
+# Passed, failed and skipped tests of a JUnit report; a report that is not there has none.
+count_tests() {
+    /usr/bin/python3 - "$1" <<'END'
+import sys
+from xml.etree import ElementTree
+
+counts = {"passed": 0, "failed": 0, "skipped": 0}
+try:
+    cases = list(ElementTree.parse(sys.argv[1]).iter("testcase"))
+except (OSError, ElementTree.ParseError):
+    cases = []
+for case in cases:
+    results = {child.tag for child in case}
+    if results & {"failure", "error"}:
+        counts["failed"] += 1
+    elif "skipped" in results:
+        counts["skipped"] += 1
+    else:
+        counts["passed"] += 1
+print(*counts.values())
+END
+}
+
+# In the stages below nothing may lean on "set -e": bash ignores it in a condition.
+
+build() {
+    build_preset "$root" "$1"
+}
+
+build_with_clang() {
+    quietly cmake -S "$root" -B "$root/build/clang" -G Ninja -DCMAKE_C_COMPILER=clang \
+        -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPSGATE_WERROR=ON &&
+        quietly cmake --build "$root/build/clang"
+}
+
+unit_tests() {
+    ctest --test-dir "$root/build/$1" --parallel "$(nproc)" --output-on-failure \
+        --no-tests=error --output-junit "$report"
+}
+
+# run_pytest PRESET FOLDER OPTION...
+run_pytest() {
+    local preset=$1 folder=$2 sanitized=0
+    shift 2
+    [[ $preset != asan ]] || sanitized=1
+    (
+        cd "$root" &&
+            PYTHONDONTWRITEBYTECODE=1 PSGATE_BINARY=$root/build/$preset/psgate \
+                PSGATE_SANITIZED=$sanitized \
+                /usr/bin/python3 -m pytest -q "$folder" --junitxml "$report" "$@"
+    )
+}
+
+end_to_end_tests() {
+    local options=(-n 4)
+    ! $is_long || options+=(--long)
+    run_pytest "$1" tests/e2e "${options[@]}"
+}
+
+sample_tests() {
+    run_pytest dev tests/deploy -n 2
+}
+
+quickstart() {
+    quietly "$root/deploy/quickstart.sh" --once </dev/null
+}
+
+lint_scripts() {
+    (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh tests/*.sh tests/bench/*.sh)
+}
+
+prepare() {
+    local packages=("${build_packages[@]}" "${test_packages[@]}")
+    ! $wants_clang || packages+=(clang)
+    need_packages "${packages[@]}"
+    results=$root/build/results
+    rm -rf "$results"
+    mkdir -p "$results"
+}
+
+run_stages() {
+    local preset
+    for preset in dev asan; do
+        stage "build ($preset)" build "$preset"
+        after "build ($preset)" tested_stage "unit tests ($preset)" unit_tests "$preset"
+    done
+    for preset in dev asan; do
+        after "build ($preset)" \
+            tested_stage "end-to-end tests ($preset)" end_to_end_tests "$preset"
+    done
+    after "build (dev)" tested_stage "samples and scripts" sample_tests
+    stage "quickstart --once" quickstart
+    if command -v clang >/dev/null; then
+        stage "build (clang)" build_with_clang
+    fi
+    if command -v shellcheck >/dev/null; then
+        stage "shellcheck" lint_scripts
+    fi
+}
+
+summarise() {
+    printf '\n'
+    say "Summary"
+    printf '%s\n' "${summary[@]}"
+    printf '\n%s\n' "$(counted "$passed" "$failed" "$skipped")"
+}
+
+read_arguments "$@"
+prepare
+run_stages
+summarise
+((failed == 0))
