@@ -19,12 +19,14 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static void print_help(FILE *to)
 {
-    (void)fprintf(to, "Usage: psgate COMMAND [OPTIONS]\n\n"
-                      "psgate stands in front of api.paperspace.com: clients call it with "
-                      "tokens of their own,\nand it adds the team's API key.\n\n");
+    (void)fprintf(to,
+                  "Usage: psgate COMMAND [OPTIONS]\n\n"
+                  "psgate stands in front of api.paperspace.com: clients call it with "
+                  "tokens of their own,\nand it adds the team's API key.\n\n");
     for (int i = 0; i < COMMANDS; i++)
         (void)fprintf(to, "  %-8s  %s\n", commands[i].name, commands[i].summary);
-    (void)fprintf(to, "\npsgate COMMAND --help says more; psgate --version says which.\n");
+    (void)fprintf(to,
+                  "\npsgate COMMAND --help says more; psgate --version says which.\n");
 }
 
 int main(int argc, char **argv)
@@ -46,7 +48,8 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
-    (void)fprintf(stderr, "psgate: there is no command \"%s\" (psgate --help lists them)\n",
+    (void)fprintf(stderr,
+                  "psgate: there is no command \"%s\" (psgate --help lists them)\n",
                   argv[1]);
     return EXIT_USAGE;
 }

@@ -41,8 +41,7 @@ static void read_digest(struct document *document, const struct place *place,
 {
     struct client *client = target;
 
-    if (!json_is_string(value) ||
-        !parse_digest(json_string_value(value), client->digest))
+    if (!json_is_string(value) || !parse_digest(json_string_value(value), client->digest))
         document_problem(document, place,
                          "must be the token's SHA-256 in 64 hexadecimal digits (psgate "
                          "token create writes it)");
@@ -114,7 +113,8 @@ static void check_number(struct document *document, const struct place *place,
                          json_t *value, void *target)
 {
     (void)target;
-    if (!json_is_null(value) && (!json_is_integer(value) || json_integer_value(value) < 0))
+    if (!json_is_null(value) &&
+        (!json_is_integer(value) || json_integer_value(value) < 0))
         document_problem(document, place, "must be a whole number");
 }
 
@@ -162,8 +162,8 @@ static void set_bit(uint64_t *bits, size_t bit, bool on)
 }
 
 /*
- * Turns on (allow) or off (deny) what a pattern names; false when it names nothing. A glob
- * allows no named_only operation, but denies them too.
+ * Turns on (allow) or off (deny) what a pattern names; false when it names nothing. A
+ * glob allows no named_only operation, but denies them too.
  */
 static bool apply_pattern(const struct loading *loading, uint64_t *bits,
                           const char *pattern, bool allow)
@@ -249,9 +249,10 @@ static void check_credential(struct document *document, const struct place *plac
     struct place member = {.parent = place, .key = "credential"};
 
     if (config_find_credential(loading->config, client->credential) == NULL)
-        document_problem(document, &member,
-                         "\"%s\" is not a credential of %s (its \"credentials\" has them)",
-                         client->credential, loading->config->path);
+        document_problem(
+            document, &member,
+            "\"%s\" is not a credential of %s (its \"credentials\" has them)",
+            client->credential, loading->config->path);
 }
 
 static void index_client(struct document *document, const struct place *place,
@@ -344,8 +345,7 @@ static void read_clients(struct document *document, const struct loading *loadin
     const char *key;
     json_t *value;
 
-    json_object_foreach(document->root, key, value)
-    {
+    json_object_foreach (document->root, key, value) {
         const struct place member = {.parent = &root, .key = key};
 
         if (strcmp(key, known[0]) != 0 && strcmp(key, known[1]) != 0)
@@ -357,8 +357,8 @@ static void read_clients(struct document *document, const struct loading *loadin
                          "create makes one)");
         return;
     }
-    set->clients =
-        arena_alloc(document->arena, (json_array_size(clients) + 1) * sizeof(struct client));
+    set->clients = arena_alloc(document->arena,
+                               (json_array_size(clients) + 1) * sizeof(struct client));
     for (size_t i = 0; i < json_array_size(clients) && set->clients != NULL; i++) {
         struct place element = {.parent = &list, .index = i};
 
@@ -423,7 +423,8 @@ enum client_verdict client_judge(const struct client_set *set,
                                  const struct operation *operation,
                                  const struct http_path *path)
 {
-    if (!bit_is_set(client->allowed, operation != NULL ? operation->index : set->other_bit))
+    if (!bit_is_set(client->allowed,
+                    operation != NULL ? operation->index : set->other_bit))
         return CLIENT_MAY_NOT_DO;
     if (client->may_any_team)
         return CLIENT_MAY;

@@ -22,15 +22,16 @@ struct client {
     unsigned char digest[TOKEN_DIGEST_BYTES]; /* of the token; the set's index */
     int64_t expires_ms;                       /* wall clock; INT64_MAX: never */
     const char *expires;                      /* as written, or NULL */
-    const char *credential;                   /* its name; a credential of the configuration */
-    const char *credential_scope;             /* the cache's scope of all that it may read */
+    const char *credential;       /* its name; a credential of the configuration */
+    const char *credential_scope; /* the cache's scope of all that it may read */
     const char *const *allow;
     const char *const *deny;
     const char *const *teams;
     size_t allow_count, deny_count, team_count;
     bool is_admin;
     bool may_any_team;
-    uint64_t *allowed; /* a bit an operation of the table; the bit behind the last: other */
+    uint64_t
+        *allowed; /* a bit an operation of the table; the bit behind the last: other */
 };
 
 struct client_set {
@@ -39,13 +40,14 @@ struct client_set {
     size_t count;
     struct table *by_digest;
     size_t other_bit;
-    bool has_inert_members; /* rate, burst, tls_subject or uid: no effect in this version */
+    bool has_inert_members; /* rate, burst, tls_subject or uid: no effect in this version
+                             */
 };
 
 /*
- * Loads the clients file. Patterns are resolved against the table, credentials looked up in
- * the configuration. NULL when there were problems, which are then in *problems. The set
- * keeps nothing of config or table; the caller frees it.
+ * Loads the clients file. Patterns are resolved against the table, credentials looked up
+ * in the configuration. NULL when there were problems, which are then in *problems. The
+ * set keeps nothing of config or table; the caller frees it.
  */
 struct client_set *client_set_load(const char *path, const struct config *config,
                                    const struct operation_table *table,

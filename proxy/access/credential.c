@@ -98,8 +98,7 @@ static struct secret *take_variable(const char *name, struct error *error)
 
 static struct secret *load_key(const struct config_credential *wanted,
                                const struct config *previous_config,
-                               const struct credential_set *previous,
-                               struct error *error)
+                               const struct credential_set *previous, struct error *error)
 {
     const struct secret *taken;
 

@@ -1,6 +1,6 @@
 /*
- * The teams' API keys: read from files or variables into secret memory, handed out only as
- * borrowed spans to whoever writes a verified upstream connection.
+ * The teams' API keys: read from files or variables into secret memory, handed out only
+ * as borrowed spans to whoever writes a verified upstream connection.
  */
 #ifndef PSGATE_ACCESS_CREDENTIAL_H
 #define PSGATE_ACCESS_CREDENTIAL_H
@@ -19,8 +19,8 @@ struct credential_set {
 };
 
 /*
- * Reads every key that the configuration names. previous (may be NULL) is the set before a
- * reload, where a key whose variable was cleansed is found again. NULL when there were
+ * Reads every key that the configuration names. previous (may be NULL) is the set before
+ * a reload, where a key whose variable was cleansed is found again. NULL when there were
  * problems. The caller frees the set before the configuration.
  */
 struct credential_set *credential_set_load(const struct config *config,

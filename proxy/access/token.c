@@ -54,7 +54,8 @@ bool token_digest(struct token_hasher *hasher, struct span text,
            EVP_DigestFinal_ex(hasher->context, digest, NULL) == 1;
 }
 
-/* base64url without padding (RFC 4648 5): count characters from the first 6 * count bits. */
+/* base64url without padding (RFC 4648 5): count characters from the first 6 * count bits.
+ */
 static void encode(const unsigned char *bytes, size_t len, char *out, size_t count)
 {
     static const char alphabet[] =
@@ -121,8 +122,7 @@ bool token_is_well_formed(struct token_hasher *hasher, struct span text)
 {
     char expected[CHECKSUM_CHARS];
 
-    return text.len == TOKEN_BYTES && token_has_prefix(text) &&
-           is_alphabet(text) && text.at[SIGNED_BYTES] == '_' &&
-           checksum(hasher, text.at, expected) &&
+    return text.len == TOKEN_BYTES && token_has_prefix(text) && is_alphabet(text) &&
+           text.at[SIGNED_BYTES] == '_' && checksum(hasher, text.at, expected) &&
            memcmp(text.at + SIGNED_BYTES + 1, expected, CHECKSUM_CHARS) == 0;
 }

@@ -1,6 +1,6 @@
 /*
- * Gateway tokens: psgate_ + 43 characters (256 random bits) + _ + 6 characters of checksum,
- * all of [A-Za-z0-9_-]. Only a token's SHA-256 is ever stored or compared.
+ * Gateway tokens: psgate_ + 43 characters (256 random bits) + _ + 6 characters of
+ * checksum, all of [A-Za-z0-9_-]. Only a token's SHA-256 is ever stored or compared.
  */
 #ifndef PSGATE_ACCESS_TOKEN_H
 #define PSGATE_ACCESS_TOKEN_H

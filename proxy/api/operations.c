@@ -340,9 +340,9 @@ struct operation_table *operation_table_load(const char *path, struct problems *
         return NULL;
     }
     if (load_document(&document, path, &table->arena, problems)) {
-        table->text = span_make(arena_copy(&table->arena, span_make(document.text.bytes,
-                                                                    document.text.len)),
-                                document.text.len);
+        table->text = span_make(
+            arena_copy(&table->arena, span_make(document.text.bytes, document.text.len)),
+            document.text.len);
         document_read_object(&document, &root, document.root, table_options, table);
     }
     document_fini(&document);
@@ -411,7 +411,8 @@ bool operation_is_exact(const struct operation *operation, struct span path)
     return operation->has_rest || rest.len == 0;
 }
 
-const struct operation *operation_find(const struct operation_table *table, struct span id)
+const struct operation *operation_find(const struct operation_table *table,
+                                       struct span id)
 {
     for (size_t i = 0; i < table->count; i++) {
         if (span_equal(span_of(table->operations[i].id), id))

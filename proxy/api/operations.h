@@ -1,6 +1,6 @@
 /*
- * The operation table: what the API can do, by method and path, and what the gateway has to
- * know of each (INTERFACES: "The operation table"). Immutable once loaded.
+ * The operation table: what the API can do, by method and path, and what the gateway has
+ * to know of each (INTERFACES: "The operation table"). Immutable once loaded.
  */
 #ifndef PSGATE_API_OPERATIONS_H
 #define PSGATE_API_OPERATIONS_H
@@ -20,7 +20,7 @@ enum operation_freshness { OPERATION_FRESHNESS_FIXED, OPERATION_FRESHNESS_UPSTRE
 
 struct operation_cache {
     const char *scope;
-    int freshness; /* enum operation_freshness */
+    int freshness;  /* enum operation_freshness */
     int64_t ttl_ms; /* -1: not given */
     int64_t stale_while_revalidate_ms, stale_if_error_ms;
 };
@@ -31,7 +31,7 @@ struct operation {
     const char *path;   /* the template, as written */
     size_t index;       /* in the table */
 
-    const char *segments[OPERATION_SEGMENTS]; /* a literal; or NULL: a parameter */
+    const char *segments[OPERATION_SEGMENTS];   /* a literal; or NULL: a parameter */
     const char *parameters[OPERATION_SEGMENTS]; /* the parameter's name, or NULL */
     int segment_count;
     bool has_rest; /* the template ends with ** */
@@ -65,9 +65,9 @@ struct operation_table *operation_table_load(const char *path, struct problems *
 void operation_table_free(struct operation_table *table);
 
 /*
- * The first operation that the request matches, or NULL. Lenient, so that no spelling slips
- * past policy: methods and literals without regard to case, on decoded segments, trailing
- * slash ignored. HEAD matches what GET does.
+ * The first operation that the request matches, or NULL. Lenient, so that no spelling
+ * slips past policy: methods and literals without regard to case, on decoded segments,
+ * trailing slash ignored. HEAD matches what GET does.
  */
 const struct operation *operation_match(const struct operation_table *table,
                                         struct span method, const struct http_path *path);

@@ -1,6 +1,7 @@
 /*
  * The two clocks: one that never jumps, for deadlines, and the calendar, for people.
- * Rules that depend on time take it as an argument; only the edges of the program ask here.
+ * Rules that depend on time take it as an argument; only the edges of the program ask
+ * here.
  */
 #ifndef PSGATE_BASE_CLOCK_H
 #define PSGATE_BASE_CLOCK_H

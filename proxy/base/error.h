@@ -1,6 +1,6 @@
 /*
- * What went wrong, in words for a person. Fallible calls return bool and fill one of these;
- * they are warn-unused, so that a failure cannot be overlooked.
+ * What went wrong, in words for a person. Fallible calls return bool and fill one of
+ * these; they are warn-unused, so that a failure cannot be overlooked.
  */
 #ifndef PSGATE_BASE_ERROR_H
 #define PSGATE_BASE_ERROR_H
@@ -15,7 +15,8 @@ struct error {
     char text[512]; /* lower case, no full stop; says what failed and what to do next */
 };
 
-/* Writes the text (cut when too long) and returns false, so that callers can return it. */
+/* Writes the text (cut when too long) and returns false, so that callers can return it.
+ */
 bool error_set(struct error *error, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The same, with ": " and the meaning of an errno value at the end. */

@@ -10,7 +10,8 @@
 
 enum file_privacy {
     FILE_PUBLIC,
-    FILE_PRIVATE, /* 0600 or stricter if the running user owns it, 0640 at most if root does */
+    FILE_PRIVATE, /* 0600 or stricter if the running user owns it, 0640 at most if root
+                     does */
 };
 
 /* Larger files are refused: nothing that psgate reads whole comes near this. */
@@ -29,8 +30,8 @@ bool file_read_private(const char *path, char *buffer, size_t capacity, size_t *
 
 /*
  * Replaces the file atomically: readers see the old content or the new, also after a
- * crash. The new file has mode 0600 and, where it replaces one, the old one's owner; where
- * that is root, its group may read if it could before.
+ * crash. The new file has mode 0600 and, where it replaces one, the old one's owner;
+ * where that is root, its group may read if it could before.
  */
 bool file_replace_private(const char *path, struct span content,
                           struct error *error) MUST_CHECK;

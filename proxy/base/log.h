@@ -3,8 +3,8 @@
  * write(2) so that lines of different threads never mix.
  *
  * error = an operator must act; warn = degraded; info = life cycle; debug = per request.
- * Messages are lower case without a full stop. Nothing secret may be passed in: see "Never
- * in the trail" in INTERFACES.md. Bytes of peers are escaped here.
+ * Messages are lower case without a full stop. Nothing secret may be passed in: see
+ * "Never in the trail" in INTERFACES.md. Bytes of peers are escaped here.
  */
 #ifndef PSGATE_BASE_LOG_H
 #define PSGATE_BASE_LOG_H
@@ -29,7 +29,8 @@ void log_write(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...) log_write(LOG_WARN, __VA_ARGS__)
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) (log_is_on(LOG_DEBUG) ? log_write(LOG_DEBUG, __VA_ARGS__) : (void)0)
+#define log_debug(...)                                                                   \
+    (log_is_on(LOG_DEBUG) ? log_write(LOG_DEBUG, __VA_ARGS__) : (void)0)
 
 /* A named value of a structured line: text when value.at is not NULL, else the number. */
 struct log_field {
@@ -39,6 +40,7 @@ struct log_field {
 };
 
 /* Writes message and fields at level info: the access log's way in. */
-void log_write_fields(const char *message, const struct log_field *fields, unsigned count);
+void log_write_fields(const char *message, const struct log_field *fields,
+                      unsigned count);
 
 #endif

@@ -32,8 +32,8 @@ struct secret *secret_new(size_t len, struct error *error)
         (void)error_set(error, "out of memory");
         return NULL;
     }
-    secret->page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                        -1, 0);
+    secret->page =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (secret->page == MAP_FAILED) {
         (void)error_set_errno(error, errno, "cannot map memory for a secret");
         free(secret);
@@ -42,9 +42,10 @@ struct secret *secret_new(size_t len, struct error *error)
     secret->page_bytes = bytes;
     secret->len = len;
     if (mlock(secret->page, bytes) != 0) {
-        (void)error_set_errno(error, errno,
-                              "cannot lock memory for a secret (raise the limit of locked "
-                              "memory, LimitMEMLOCK in systemd)");
+        (void)error_set_errno(
+            error, errno,
+            "cannot lock memory for a secret (raise the limit of locked "
+            "memory, LimitMEMLOCK in systemd)");
         secret_free(secret);
         return NULL;
     }

@@ -29,8 +29,9 @@ void secret_truncate(struct secret *secret, size_t len);
 void secret_cleanse(void *bytes, size_t len);
 
 /*
- * Makes the whole process undumpable: no core file, no memory in one that a debugger takes,
- * no ptrace by others of the same uid. Call once at start, before any secret is read.
+ * Makes the whole process undumpable: no core file, no memory in one that a debugger
+ * takes, no ptrace by others of the same uid. Call once at start, before any secret is
+ * read.
  */
 bool secret_protect_process(struct error *error) MUST_CHECK;
 

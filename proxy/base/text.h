@@ -1,6 +1,6 @@
 /*
- * Text that grows, and JSON written into it. One failed allocation marks the text as failed
- * and everything after it is dropped, so that callers check once, at the end.
+ * Text that grows, and JSON written into it. One failed allocation marks the text as
+ * failed and everything after it is dropped, so that callers check once, at the end.
  */
 #ifndef PSGATE_BASE_TEXT_H
 #define PSGATE_BASE_TEXT_H
@@ -44,8 +44,8 @@ void text_add_member_number(struct text *text, const char *key, int64_t value);
 void text_add_escaped(struct text *text, struct span value);
 
 /*
- * The length of the valid UTF-8 sequence at the start of bytes (1 to 4), or 0 when there is
- * none (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
+ * The length of the valid UTF-8 sequence at the start of bytes (1 to 4), or 0 when there
+ * is none (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
  */
 size_t text_utf8_length(struct span bytes);
 

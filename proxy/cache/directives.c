@@ -30,7 +30,8 @@ static size_t token_length(struct span text)
     return len;
 }
 
-/* A quoted string's inside; escapes stay as they are, which no directive's value needs. */
+/* A quoted string's inside; escapes stay as they are, which no directive's value needs.
+ */
 static bool take_quoted(struct span *list, struct span *value)
 {
     size_t len = 1;
@@ -127,8 +128,8 @@ static void read_seconds(const struct directive *directive,
             take_smaller(known[i].field, seconds_of(directive));
     }
     if (span_equal_nocase(directive->name, SPAN("max-stale")))
-        take_smaller(&directives->max_stale, directive->has_value ? seconds_of(directive)
-                                                                  : CACHE_FOREVER_S);
+        take_smaller(&directives->max_stale,
+                     directive->has_value ? seconds_of(directive) : CACHE_FOREVER_S);
 }
 
 /* no-cache and private: with field names they are about those alone. */

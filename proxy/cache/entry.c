@@ -67,8 +67,7 @@ struct span cache_head_field(struct span head, struct span name)
 
         if (line.len > name.len + 2 && line.at[name.len] == ':' &&
             span_equal_nocase(span_make(line.at, name.len), name))
-            return span_trim(
-                span_make(line.at + name.len + 1, line.len - name.len - 3));
+            return span_trim(span_make(line.at + name.len + 1, line.len - name.len - 3));
         rest = span_make(rest.at + len, rest.len - len);
     }
     return (struct span){NULL, 0};

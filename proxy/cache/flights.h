@@ -26,7 +26,7 @@ struct flight_waiter {
     void (*tell)(struct flight_waiter *waiter);
     enum flight_outcome outcome;
     struct cache_entry *entry; /* ANSWERED: one reference, the waiter's */
-    int failure;               /* FAILED: the leader's reason, for the waiter to interpret */
+    int failure; /* FAILED: the leader's reason, for the waiter to interpret */
 
     /* The flight's. */
     struct flight *flight;

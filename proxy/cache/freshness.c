@@ -16,7 +16,8 @@ static bool read_date(const struct http_head *head, struct span name, int64_t no
 {
     const struct http_field *field = find_named(head, name);
 
-    return field != NULL && http_date_parse(http_field_value(head, field), now_ms, wall_ms);
+    return field != NULL &&
+           http_date_parse(http_field_value(head, field), now_ms, wall_ms);
 }
 
 /* RFC 9111 5.1: of a list the first counts; what is no number is ignored. */
@@ -103,8 +104,8 @@ static bool is_understood(unsigned status)
 {
     return is_cacheable_by_default(status) || status == 302 || status == 303 ||
            status == 307 || status == 400 || status == 401 || status == 403 ||
-           status == 409 || status == 500 || status == 502 ||
-           status == 503 || status == 504;
+           status == 409 || status == 500 || status == 502 || status == 503 ||
+           status == 504;
 }
 
 static int64_t given_or(int64_t given_s, int64_t otherwise_ms)
@@ -164,8 +165,9 @@ static bool may_store_by_rfc(const struct operation_cache *rule,
 }
 
 bool cache_may_store(const struct operation_cache *rule,
-                     const struct cache_directives *request, const struct http_head *answer,
-                     const struct cache_times *times, struct cache_policy *policy)
+                     const struct cache_directives *request,
+                     const struct http_head *answer, const struct cache_times *times,
+                     struct cache_policy *policy)
 {
     *policy = (struct cache_policy){0};
     if (request->no_store || http_head_find(answer, HTTP_FIELD_SET_COOKIE, NULL) != NULL)

@@ -28,13 +28,14 @@ struct cache_times {
 };
 
 /*
- * Whether the answer to a GET may be stored by its head (RFC 9111 3), and the policy if so.
- * Mode fixed: 200 without Set-Cookie, for the rule's ttl. The caller checks what a head
- * does not show: completeness, size, the body.
+ * Whether the answer to a GET may be stored by its head (RFC 9111 3), and the policy if
+ * so. Mode fixed: 200 without Set-Cookie, for the rule's ttl. The caller checks what a
+ * head does not show: completeness, size, the body.
  */
 bool cache_may_store(const struct operation_cache *rule,
-                     const struct cache_directives *request, const struct http_head *answer,
-                     const struct cache_times *times, struct cache_policy *policy);
+                     const struct cache_directives *request,
+                     const struct http_head *answer, const struct cache_times *times,
+                     struct cache_policy *policy);
 
 enum cache_use {
     CACHE_USE_NOW,            /* fresh, or as stale as the client allows */
@@ -46,7 +47,8 @@ enum cache_use {
 enum cache_use cache_judge_use(const struct cache_policy *policy, int64_t age_ms,
                                const struct cache_directives *request);
 
-/* Whether an answer's status is the kind of error that stale-if-error is for (RFC 5861 4). */
+/* Whether an answer's status is the kind of error that stale-if-error is for (RFC 5861
+ * 4). */
 bool cache_is_server_failure(unsigned status);
 
 /* May it serve because upstream fails or is slow (RFC 5861 4)? */

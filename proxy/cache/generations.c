@@ -9,8 +9,9 @@ struct scope {
     char *name;
     size_t name_len;
     _Atomic uint64_t generation;
-    _Atomic int64_t hold_until_ms; /* 0: no hold. When it is over, one more raise is due */
-    unsigned in_flight;            /* under the lock */
+    _Atomic int64_t
+        hold_until_ms;  /* 0: no hold. When it is over, one more raise is due */
+    unsigned in_flight; /* under the lock */
 };
 
 struct generations {

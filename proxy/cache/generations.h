@@ -34,23 +34,23 @@ uint64_t generations_now(struct generations *generations, int scope, int64_t now
  * Whether what was fetched since that generation may be stored: it is the present one, no
  * change is in flight, and none has ended unknown within the hold.
  */
-bool generations_may_store(struct generations *generations, int scope, uint64_t generation,
-                           int64_t now_ms);
+bool generations_may_store(struct generations *generations, int scope,
+                           uint64_t generation, int64_t now_ms);
 
 /* A change's first byte is about to go out: in flight, and raised. */
 void generations_begin_change(struct generations *generations, int scope);
 
 /*
- * The change's answer is there, or it has failed: raised, and no longer in flight. Unknown
- * (is_known false): nothing is stored for hold_ms, and then it is raised once more, because
- * the change may land after we gave up.
+ * The change's answer is there, or it has failed: raised, and no longer in flight.
+ * Unknown (is_known false): nothing is stored for hold_ms, and then it is raised once
+ * more, because the change may land after we gave up.
  */
 void generations_end_change(struct generations *generations, int scope, bool is_known,
                             int64_t now_ms, int64_t hold_ms);
 
 /*
- * Single targets have generations too, for changes that by RFC 9111 4.4 make old just what
- * they name. They are kept by hash: now and then one is raised along with another.
+ * Single targets have generations too, for changes that by RFC 9111 4.4 make old just
+ * what they name. They are kept by hash: now and then one is raised along with another.
  */
 enum { GENERATIONS_TARGETS = 16384 };
 

@@ -1,7 +1,7 @@
 /*
  * SIEVE (Zhang et al., NSDI 2024): which entry goes when memory is needed. New entries
- * enter at the front and never move; a hand walks from the oldest towards the newest, lets
- * off once what was used since it last came by, and takes the first that was not.
+ * enter at the front and never move; a hand walks from the oldest towards the newest,
+ * lets off once what was used since it last came by, and takes the first that was not.
  */
 #ifndef PSGATE_CACHE_SIEVE_H
 #define PSGATE_CACHE_SIEVE_H

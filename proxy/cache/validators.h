@@ -1,4 +1,5 @@
-/* ETag and Last-Modified: a client's conditions on a stored answer, and ours on upstream. */
+/* ETag and Last-Modified: a client's conditions on a stored answer, and ours on upstream.
+ */
 #ifndef PSGATE_CACHE_VALIDATORS_H
 #define PSGATE_CACHE_VALIDATORS_H
 
@@ -8,8 +9,8 @@
 #include "http/head.h"
 
 /*
- * Whether the client has what is stored already, by If-None-Match (weak comparison) or else
- * If-Modified-Since (RFC 9110 13.1.2, 13.1.3): then 304 is the answer.
+ * Whether the client has what is stored already, by If-None-Match (weak comparison) or
+ * else If-Modified-Since (RFC 9110 13.1.2, 13.1.3): then 304 is the answer.
  */
 bool cache_client_has_it(const struct http_head *request, struct span etag,
                          struct span last_modified, int64_t now_wall_ms);

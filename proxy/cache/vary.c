@@ -94,7 +94,8 @@ bool cache_vary_names(const struct http_head *answer, struct text *names)
     return !names->failed;
 }
 
-/* Fields whose elements are case-insensitive and whose order says nothing (RFC 9110 12.5). */
+/* Fields whose elements are case-insensitive and whose order says nothing (RFC
+ * 9110 12.5). */
 static bool is_negotiation(struct span name)
 {
     return span_equal(name, SPAN("accept-encoding")) ||
@@ -108,7 +109,8 @@ static bool is_always_the_same(struct span name)
            span_equal(name, SPAN("x-api-key"));
 }
 
-static void add_values(struct span name, const struct http_head *request, struct text *key)
+static void add_values(struct span name, const struct http_head *request,
+                       struct text *key)
 {
     struct elements elements;
     bool is_free = is_negotiation(name);

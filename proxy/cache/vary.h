@@ -9,13 +9,14 @@
 
 /*
  * Adds the names that an answer's Vary fields list to *names: lower case, sorted, with
- * commas between; nothing when there is no Vary. False for "Vary: *", which nothing matches.
+ * commas between; nothing when there is no Vary. False for "Vary: *", which nothing
+ * matches.
  */
 bool cache_vary_names(const struct http_head *answer, struct text *names);
 
 /*
- * Adds to *key what the request, as it is forwarded, says in those fields, normalised: the
- * same text for requests that RFC 9111 4.1 lets match. Authorization and Host are the
+ * Adds to *key what the request, as it is forwarded, says in those fields, normalised:
+ * the same text for requests that RFC 9111 4.1 lets match. Authorization and Host are the
  * gateway's own and so the same in all; X-Api-Key and hop-by-hop fields are never there.
  */
 void cache_vary_values(struct span names, const struct http_head *request,

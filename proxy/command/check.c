@@ -32,17 +32,20 @@ static int check_credential(const struct snapshot *snapshot,
         (void)printf("%s: credentials.%s: %s\n", path, credential->name, detail);
         return EXIT_FINE;
     case PROBE_UNREACHABLE:
-        (void)fprintf(stderr, "%s: upstream.url: warning: not checked: %s (check the "
-                              "network, or use --offline)\n",
+        (void)fprintf(stderr,
+                      "%s: upstream.url: warning: not checked: %s (check the "
+                      "network, or use --offline)\n",
                       path, detail);
         return EXIT_FINE;
     case PROBE_REFUSED:
-        (void)fprintf(stderr, "%s: credentials.%s: %s (put a valid API key in its place)\n",
-                      path, credential->name, detail);
+        (void)fprintf(stderr,
+                      "%s: credentials.%s: %s (put a valid API key in its place)\n", path,
+                      credential->name, detail);
         return EXIT_FAILED;
     case PROBE_UNVERIFIED:
-        (void)fprintf(stderr, "%s: upstream.url: the certificate is not accepted: %s (check "
-                              "upstream.ca_file)\n",
+        (void)fprintf(stderr,
+                      "%s: upstream.url: the certificate is not accepted: %s (check "
+                      "upstream.ca_file)\n",
                       path, detail);
         return EXIT_FAILED;
     }

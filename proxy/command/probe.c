@@ -85,7 +85,8 @@ static void on_failed(void *owner, enum upstream_failure failure, const char *de
 }
 
 static const struct upstream_call_events events = {
-    on_nothing, on_nothing, on_interim, on_head, on_content, on_nothing, on_end, on_failed,
+    on_nothing, on_nothing, on_interim, on_head,
+    on_content, on_nothing, on_end,     on_failed,
 };
 
 static void prepare(struct probe *probe, const struct snapshot *snapshot,

@@ -14,7 +14,8 @@
 static const char help[] =
     "Usage: psgate serve [-c FILE] [--sandbox]\n\n"
     "Runs the gateway until SIGTERM or SIGINT, which let requests in flight finish.\n"
-    "SIGHUP loads configuration, clients, keys and certificates again, all or nothing.\n\n"
+    "SIGHUP loads configuration, clients, keys and certificates again, all or "
+    "nothing.\n\n"
     "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
     "      --sandbox      serve in front of a built-in sandbox instead of upstream.url\n"
     "  -h, --help         this text\n";
@@ -85,15 +86,15 @@ static bool watch_signals(struct serving *serving)
     const struct {
         int number;
         event_callback_fn on_signal;
-    } wanted[] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload},
-                  {SIGUSR1, on_reopen}};
+    } wanted[] = {
+        {SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}, {SIGUSR1, on_reopen}};
 
     serving->deadline = evtimer_new(serving->base, on_drain_deadline, serving);
     if (serving->deadline == NULL)
         return false;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        serving->signals[i] = evsignal_new(serving->base, wanted[i].number,
-                                           wanted[i].on_signal, serving);
+        serving->signals[i] =
+            evsignal_new(serving->base, wanted[i].number, wanted[i].on_signal, serving);
         if (serving->signals[i] == NULL || event_add(serving->signals[i], NULL) != 0)
             return false;
     }
@@ -118,8 +119,8 @@ static int run(struct serving *serving, const char *path, const char *sandbox_ur
         (void)fprintf(stderr, "psgate: cannot make an event loop\n");
         return EXIT_FAILED;
     }
-    serving->gateway = gateway_start(path, sandbox_url, serving->base, on_drained, serving,
-                                     &problems, &error);
+    serving->gateway = gateway_start(path, sandbox_url, serving->base, on_drained,
+                                     serving, &problems, &error);
     if (problems.count > 0) {
         (void)fputs(problems.lines.bytes, stderr);
         status = EXIT_CONFIG;
@@ -148,7 +149,8 @@ static void tidy_up(struct serving *serving)
         event_base_free(serving->base);
 }
 
-/* The sandbox of --sandbox listens on a free loopback port and takes whatever key we hold. */
+/* The sandbox of --sandbox listens on a free loopback port and takes whatever key we
+ * hold. */
 static struct sandbox *start_sandbox(char *url, size_t url_bytes, struct error *error)
 {
     const struct sandbox_options options = {.host = "127.0.0.1"};

@@ -209,8 +209,9 @@ static bool add_client(const struct request *request, json_t *root, struct error
     }
     secret_cleanse(token, sizeof(token));
     json_decref(client);
-    return is_added && (fflush(stdout) == 0 ||
-                        error_set_errno(error, errno, "cannot write the token (revoke it)"));
+    return is_added &&
+           (fflush(stdout) == 0 ||
+            error_set_errno(error, errno, "cannot write the token (revoke it)"));
 }
 
 static int create_token(const struct request *request)
@@ -252,12 +253,10 @@ static void print_cell(const json_t *value, const char *otherwise, int width)
 
     if (json_is_string(value))
         text_add_escaped(&cell, span_of(json_string_value(value)));
-    json_array_foreach((json_t *)(uintptr_t)value, i, element)
-    {
+    json_array_foreach ((json_t *)(uintptr_t)value, i, element) {
         text_add(&cell, i > 0 ? SPAN(",") : SPAN(""));
-        text_add_escaped(&cell, span_of(json_is_string(element)
-                                            ? json_string_value(element)
-                                            : "?"));
+        text_add_escaped(
+            &cell, span_of(json_is_string(element) ? json_string_value(element) : "?"));
     }
     (void)printf("%-*s ", width, cell.len > 0 ? cell.bytes : otherwise);
     text_fini(&cell);
@@ -286,8 +285,7 @@ static int list_tokens(const struct request *request)
         return fail(&error);
     (void)printf("%-16s %-24s %-24s %-12s %-12s %-16s %-16s %s\n", "NAME", "CREATED",
                  "EXPIRES", "CREDENTIAL", "TEAMS", "ALLOW", "DENY", "ADMIN");
-    json_array_foreach(json_object_get(root, "clients"), i, client)
-    {
+    json_array_foreach (json_object_get(root, "clients"), i, client) {
         if (request->name == NULL || is_named(client, request->name))
             print_client(client);
     }
@@ -322,15 +320,15 @@ static int revoke_tokens(const struct request *request)
     if (root != NULL) {
         removed = remove_named(json_object_get(root, "clients"), request->name);
         if (removed == 0)
-            (void)error_set(&error, "%s has no client \"%s\" (psgate token list shows them)",
+            (void)error_set(&error,
+                            "%s has no client \"%s\" (psgate token list shows them)",
                             request->clients, request->name);
     }
     if (removed == 0 || !save(request->clients, root, &error))
         status = fail(&error);
     else
-        (void)fprintf(stderr,
-                      "revoked %zu token%s of %s (running gateways: on SIGHUP)\n", removed,
-                      removed == 1 ? "" : "s", request->name);
+        (void)fprintf(stderr, "revoked %zu token%s of %s (running gateways: on SIGHUP)\n",
+                      removed, removed == 1 ? "" : "s", request->name);
     json_decref(root);
     if (lock >= 0)
         (void)close(lock);

@@ -39,9 +39,8 @@ bool address_parse_host_port(struct arena *arena, struct span text, const char *
 
     if (len == 0 || len >= text.len || text.at[len] != ':' ||
         !span_to_number(span_make(text.at + len + 1, text.len - len - 1), 65535, &number))
-        return error_set(error,
-                         "is not ADDRESS:PORT (such as \"127.0.0.1:8080\" or "
-                         "\"[::1]:8080\")");
+        return error_set(error, "is not ADDRESS:PORT (such as \"127.0.0.1:8080\" or "
+                                "\"[::1]:8080\")");
     *host = copy_host(arena, span_make(text.at, len));
     if (*host != NULL && (text.at[0] == '[') != (strchr(*host, ':') != NULL))
         return error_set(error, "has brackets that are not an IPv6 address's");
@@ -128,8 +127,7 @@ bool address_parse_url(struct arena *arena, const char *text,
     if (rest.len > 0 && rest.at[rest.len - 1] == '/')
         rest.len--;
     len = rest.len > 0 ? host_length(rest) : 0;
-    if (len == 0 ||
-        !parse_url_port(span_make(rest.at + len, rest.len - len), upstream))
+    if (len == 0 || !parse_url_port(span_make(rest.at + len, rest.len - len), upstream))
         return error_set(error, "%s", shape);
     upstream->host = copy_host(arena, span_make(rest.at, len));
     upstream->authority = arena_copy(
@@ -140,7 +138,8 @@ bool address_parse_url(struct arena *arena, const char *text,
         return error_set(error, "out of memory");
     if (rest.at[0] == '[' && strchr(upstream->host, ':') == NULL)
         return error_set(error, "%s", shape);
-    if (!is_literal(upstream->host) && (rest.at[0] == '[' || !is_host_name(upstream->host)))
+    if (!is_literal(upstream->host) &&
+        (rest.at[0] == '[' || !is_host_name(upstream->host)))
         return error_set(error, "%s", shape);
     return true;
 }

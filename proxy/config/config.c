@@ -129,8 +129,8 @@ static void read_listen(struct document *document, const struct place *place,
         struct config_listen *listen = &config->listen[i];
 
         listen->mode = 0660;
-        document_read_object(document, &element, json_array_get(value, i),
-                             listen_options, listen);
+        document_read_object(document, &element, json_array_get(value, i), listen_options,
+                             listen);
         check_listen(document, &element, listen);
         for (size_t j = 0; j < i; j++) {
             if (listen->address != NULL && config->listen[j].address != NULL &&
@@ -152,8 +152,9 @@ static void read_upstream_url(struct document *document, const struct place *pla
     struct error error;
 
     if (!json_is_string(value))
-        document_problem(document, place, "must be a string such as "
-                                          "\"https://api.paperspace.com\"");
+        document_problem(document, place,
+                         "must be a string such as "
+                         "\"https://api.paperspace.com\"");
     else if (!address_parse_url(document->arena, json_string_value(value), &parsed,
                                 &error))
         document_problem(document, place, "%s", error.text);
@@ -219,12 +220,11 @@ static void read_credentials(struct document *document, const struct place *plac
                          "\"default\": { \"api_key_file\": \"api-key\" })");
         return;
     }
-    config->credentials = arena_alloc(
-        document->arena, json_object_size(value) * sizeof(*config->credentials));
+    config->credentials = arena_alloc(document->arena, json_object_size(value) *
+                                                           sizeof(*config->credentials));
     if (config->credentials == NULL)
         return;
-    json_object_foreach(value, name, object)
-    {
+    json_object_foreach (value, name, object) {
         struct place member = {.parent = place, .key = name};
         struct config_credential *credential =
             &config->credentials[config->credential_count++];
@@ -518,9 +518,9 @@ struct config *config_load(const char *path, struct problems *problems)
     config->listen_count = 1;
     config->path = arena_copy(&config->arena, span_of(path));
     if (document_load(&document, path, FILE_PUBLIC, &config->arena, problems)) {
-        config->text = span_make(arena_copy(&config->arena, span_make(document.text.bytes,
-                                                                      document.text.len)),
-                                 document.text.len);
+        config->text = span_make(
+            arena_copy(&config->arena, span_make(document.text.bytes, document.text.len)),
+            document.text.len);
         document_read_object(&document, &root, document.root, config_options, config);
         if (json_is_object(document.root))
             check_upstream(&document, config);

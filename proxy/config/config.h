@@ -1,6 +1,6 @@
 /*
- * psgate.json as plain, immutable data. Reading it touches no socket and opens none of the
- * files that it names; whoever needs those reads them. INTERFACES: "Configuration".
+ * psgate.json as plain, immutable data. Reading it touches no socket and opens none of
+ * the files that it names; whoever needs those reads them. INTERFACES: "Configuration".
  */
 #ifndef PSGATE_CONFIG_CONFIG_H
 #define PSGATE_CONFIG_CONFIG_H
@@ -42,8 +42,9 @@ enum config_encoded_slashes { CONFIG_SLASHES_REFUSE, CONFIG_SLASHES_FORWARD };
 struct config_upstream {
     const char *url; /* as written */
     bool is_tls;
-    const char *host;      /* a name, or a literal address without brackets */
-    const char *authority; /* what the Host field says: host, and port if not the default */
+    const char *host; /* a name, or a literal address without brackets */
+    const char
+        *authority; /* what the Host field says: host, and port if not the default */
     uint16_t port;
     const char *ca_file; /* NULL: the system's store */
     int encoded_slashes; /* enum config_encoded_slashes */
@@ -116,8 +117,7 @@ void config_free(struct config *config);
  * a file that cannot be read, say.
  */
 void config_problem(const struct config *config, struct problems *problems,
-                    const struct place *place, const char *format, ...)
-    PRINTF_LIKE(4, 5);
+                    const struct place *place, const char *format, ...) PRINTF_LIKE(4, 5);
 
 /* The credential of that name, or NULL. */
 const struct config_credential *config_find_credential(const struct config *config,

@@ -70,18 +70,17 @@ static bool parse_text(struct document *document)
                                 JSON_REJECT_DUPLICATES, &fault);
     if (document->root != NULL)
         return true;
-    text_add_format(&document->problems->lines, "%s:%d:%d: not valid JSON: ",
-                    document->path, fault.line > 0 ? fault.line : 1,
-                    fault.column > 0 ? fault.column : 1);
+    text_add_format(&document->problems->lines,
+                    "%s:%d:%d: not valid JSON: ", document->path,
+                    fault.line > 0 ? fault.line : 1, fault.column > 0 ? fault.column : 1);
     text_add_escaped(&document->problems->lines, span_of(fault.text));
     text_add(&document->problems->lines, SPAN(" (check commas, quotes and brackets)\n"));
     document->problems->count++;
     return false;
 }
 
-bool document_load(struct document *document, const char *path,
-                   enum file_privacy privacy, struct arena *arena,
-                   struct problems *problems)
+bool document_load(struct document *document, const char *path, enum file_privacy privacy,
+                   struct arena *arena, struct problems *problems)
 {
     struct error error;
 
@@ -183,7 +182,8 @@ static void report_unknown(struct document *document, const struct place *place,
 }
 
 static void read_integer(struct document *document, const struct place *place,
-                         json_t *value, const struct document_option *option, int64_t *field)
+                         json_t *value, const struct document_option *option,
+                         int64_t *field)
 {
     int64_t number = json_integer_value(value);
 
@@ -196,7 +196,8 @@ static void read_integer(struct document *document, const struct place *place,
 }
 
 static void read_duration(struct document *document, const struct place *place,
-                          json_t *value, const struct document_option *option, int64_t *field)
+                          json_t *value, const struct document_option *option,
+                          int64_t *field)
 {
     char least[UNITS_TEXT_BYTES], most[UNITS_TEXT_BYTES];
     int64_t ms;
@@ -217,8 +218,8 @@ static void read_duration(struct document *document, const struct place *place,
         *field = ms;
 }
 
-static void read_size(struct document *document, const struct place *place,
-                      json_t *value, const struct document_option *option, int64_t *field)
+static void read_size(struct document *document, const struct place *place, json_t *value,
+                      const struct document_option *option, int64_t *field)
 {
     char least[UNITS_TEXT_BYTES], most[UNITS_TEXT_BYTES];
     int64_t bytes = -1;
@@ -264,8 +265,8 @@ static void read_string(struct document *document, const struct place *place,
 }
 
 /* Replaces each ${NAME}; false when a variable is unset or a brace is missing. */
-static bool expand(struct document *document, const struct place *place,
-                   const char *text, struct text *out)
+static bool expand(struct document *document, const struct place *place, const char *text,
+                   struct text *out)
 {
     while (*text != '\0') {
         const char *open = strstr(text, "${");
@@ -295,8 +296,8 @@ static bool expand(struct document *document, const struct place *place,
     return true;
 }
 
-static void read_path(struct document *document, const struct place *place,
-                      json_t *value, const char **field)
+static void read_path(struct document *document, const struct place *place, json_t *value,
+                      const char **field)
 {
     struct text expanded = {0}, whole = {0};
 
@@ -373,7 +374,8 @@ static void read_option(struct document *document, const struct place *place,
     }
 }
 
-static const struct document_option *find_option(const struct document_option *options, const char *key)
+static const struct document_option *find_option(const struct document_option *options,
+                                                 const char *key)
 {
     for (; options->key != NULL; options++) {
         if (strcmp(options->key, key) == 0)
@@ -383,7 +385,8 @@ static const struct document_option *find_option(const struct document_option *o
 }
 
 void document_read_object(struct document *document, const struct place *place,
-                          json_t *object, const struct document_option *options, void *target)
+                          json_t *object, const struct document_option *options,
+                          void *target)
 {
     const char *key;
     json_t *value;
@@ -392,8 +395,7 @@ void document_read_object(struct document *document, const struct place *place,
         document_problem(document, place, "must be an object, in braces");
         return;
     }
-    json_object_foreach(object, key, value)
-    {
+    json_object_foreach (object, key, value) {
         struct place member = {.parent = place, .key = key};
         const struct document_option *option = find_option(options, key);
 

@@ -52,9 +52,8 @@ struct document {
  * Reads and parses a file. False when it cannot be read or is not JSON: the problem is
  * recorded. Duplicate members are refused. Use document_fini in any case.
  */
-bool document_load(struct document *document, const char *path,
-                   enum file_privacy privacy, struct arena *arena,
-                   struct problems *problems) MUST_CHECK;
+bool document_load(struct document *document, const char *path, enum file_privacy privacy,
+                   struct arena *arena, struct problems *problems) MUST_CHECK;
 
 /* The same from text in memory; name stands for the file in problems. */
 bool document_parse(struct document *document, const char *name, struct span text,
@@ -72,10 +71,10 @@ enum option_kind {
     OPTION_DURATION, /* int64_t milliseconds, within min and max */
     OPTION_SIZE,     /* int64_t bytes, within min and max */
     OPTION_STRING,   /* const char *, in the arena; null leaves it unset */
-    OPTION_PATH,     /* the same, with ${NAME} expanded and relative to the file's folder */
-    OPTION_CHOICE,   /* int: the index into choices */
-    OPTION_OBJECT,   /* a struct embedded at the offset, read by the nested table */
-    OPTION_CUSTOM,   /* whatever read makes of it; target is the whole struct */
+    OPTION_PATH,   /* the same, with ${NAME} expanded and relative to the file's folder */
+    OPTION_CHOICE, /* int: the index into choices */
+    OPTION_OBJECT, /* a struct embedded at the offset, read by the nested table */
+    OPTION_CUSTOM, /* whatever read makes of it; target is the whole struct */
 };
 
 /* One member that an object may have. A table ends with a row whose key is NULL. */
@@ -92,12 +91,13 @@ struct document_option {
 };
 
 /*
- * Reads an object's members into target by the table. Unknown members, wrong types, values
- * out of range and missing required members are problems; fields of bad or absent members
- * keep what they had.
+ * Reads an object's members into target by the table. Unknown members, wrong types,
+ * values out of range and missing required members are problems; fields of bad or absent
+ * members keep what they had.
  */
 void document_read_object(struct document *document, const struct place *place,
-                          json_t *object, const struct document_option *options, void *target);
+                          json_t *object, const struct document_option *options,
+                          void *target);
 
 /*
  * Reads an array of strings into the arena; *list gets the array and *count its length.
@@ -106,7 +106,8 @@ void document_read_object(struct document *document, const struct place *place,
 void document_read_strings(struct document *document, const struct place *place,
                            json_t *value, const char *const **list, size_t *count);
 
-/* The word of candidates (NULL-terminated) that is nearest to word, or NULL: none is near. */
+/* The word of candidates (NULL-terminated) that is nearest to word, or NULL: none is
+ * near. */
 const char *nearest_word(const char *word, const char *const *candidates);
 
 #endif

@@ -14,8 +14,11 @@ static const struct unit durations[] = {
 };
 
 static const struct unit sizes[] = {
-    {SPAN("GiB"), (int64_t)1 << 30}, {SPAN("MiB"), 1 << 20}, {SPAN("KiB"), 1 << 10},
-    {SPAN(""), 1},                   {SPAN("B"), 1},
+    {SPAN("GiB"), (int64_t)1 << 30},
+    {SPAN("MiB"), 1 << 20},
+    {SPAN("KiB"), 1 << 10},
+    {SPAN(""), 1},
+    {SPAN("B"), 1},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -54,8 +57,8 @@ bool units_parse_size(struct span text, int64_t *bytes)
 
 static void format(int64_t value, const struct unit *units, char text[UNITS_TEXT_BYTES])
 {
-    while (value % units->factor != 0 || (value == 0 && units->factor != 1000 &&
-                                          units->factor != 1))
+    while (value % units->factor != 0 ||
+           (value == 0 && units->factor != 1000 && units->factor != 1))
         units++;
     (void)snprintf(text, UNITS_TEXT_BYTES, "%lld%s", (long long)(value / units->factor),
                    units->name.at);

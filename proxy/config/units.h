@@ -7,7 +7,8 @@
 
 #include "base/span.h"
 
-/* A whole number and one of ms, s, m, h, d; into milliseconds. False for anything else. */
+/* A whole number and one of ms, s, m, h, d; into milliseconds. False for anything else.
+ */
 bool units_parse_duration(struct span text, int64_t *ms);
 
 /* A whole number and nothing, B, KiB, MiB or GiB; into bytes. False for anything else. */

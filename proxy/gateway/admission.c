@@ -50,8 +50,7 @@ static bool is_loggable(const struct http_path *path)
 static bool check_path(struct admission *admission, const struct snapshot *snapshot,
                        char *scratch, struct http_path *path)
 {
-    bool forward =
-        snapshot->config->upstream.encoded_slashes == CONFIG_SLASHES_FORWARD;
+    bool forward = snapshot->config->upstream.encoded_slashes == CONFIG_SLASHES_FORWARD;
     enum http_fault fault;
 
     *path = (struct http_path){0};
@@ -136,7 +135,8 @@ static bool authenticate(struct admission *admission, const struct http_head *he
 
     if (!read_credentials(admission, head, &shown))
         return false;
-    bearer_counts = shown.is_bearer && (!shown.has_api_key || token_has_prefix(shown.bearer));
+    bearer_counts =
+        shown.is_bearer && (!shown.has_api_key || token_has_prefix(shown.bearer));
     if (bearer_counts) {
         admission->token = shown.bearer;
         if (!identify(admission, snapshot, hasher, now_wall_ms, shown.bearer,

@@ -1,6 +1,6 @@
 /*
- * May this request go on? Everything that is decided from its head alone, in one place and
- * one order: form, then who asks, then what they may. Pure: no sockets, no clock.
+ * May this request go on? Everything that is decided from its head alone, in one place
+ * and one order: form, then who asks, then what they may. Pure: no sockets, no clock.
  */
 #ifndef PSGATE_GATEWAY_ADMISSION_H
 #define PSGATE_GATEWAY_ADMISSION_H
@@ -18,12 +18,12 @@ struct admission {
     struct http_target target;
     enum http_framing framing; /* of the request's body */
     uint64_t length;
-    bool is_own;           /* a path below /.psgate/, never forwarded */
-    struct span own_name;  /* what follows /.psgate/; decoded */
-    bool needs_no_client;  /* a health probe */
+    bool is_own;            /* a path below /.psgate/, never forwarded */
+    struct span own_name;   /* what follows /.psgate/; decoded */
+    bool needs_no_client;   /* a health probe */
     bool has_loggable_path; /* the path was read whole, and no token stands in it */
     const struct client *client;
-    struct span token;     /* as presented: what to blank in the query */
+    struct span token;                 /* as presented: what to blank in the query */
     const struct operation *operation; /* NULL: other */
     bool is_exact; /* the path is spelled just as the operation's template */
 
@@ -33,8 +33,9 @@ struct admission {
 };
 
 /*
- * Judges a complete request head. scratch takes the decoded path: at least as many bytes as
- * the target has; own_name points into it or into the head. False: refused, see reason.
+ * Judges a complete request head. scratch takes the decoded path: at least as many bytes
+ * as the target has; own_name points into it or into the head. False: refused, see
+ * reason.
  */
 bool admission_judge(struct admission *admission, const struct http_head *head,
                      const struct snapshot *snapshot, struct token_hasher *hasher,

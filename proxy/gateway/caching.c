@@ -146,9 +146,9 @@ void caching_add_lines(const struct exchange *exchange, const struct cache_entry
     if (caching->forward_reason == NULL) {
         int64_t left_ms = entry->policy.lifetime_ms - age_ms;
 
-        text_add_format(out, "Cache-Status: psgate; hit; ttl=%lld\r\n",
-                        (long long)(left_ms >= 0 ? left_ms / 1000
-                                                 : -((-left_ms + 999) / 1000)));
+        text_add_format(
+            out, "Cache-Status: psgate; hit; ttl=%lld\r\n",
+            (long long)(left_ms >= 0 ? left_ms / 1000 : -((-left_ms + 999) / 1000)));
         return;
     }
     text_add_format(out, "Cache-Status: psgate; fwd=%s", caching->forward_reason);
@@ -239,9 +239,9 @@ bool caching_serve_on_error(struct exchange *exchange)
     struct caching *caching = &exchange->caching;
 
     if (caching->stored == NULL || exchange->conn == NULL ||
-        !cache_may_serve_on_error(&caching->stored->policy,
-                                  cache_entry_age_ms(caching->stored, clock_monotonic_ms()),
-                                  &caching->asked))
+        !cache_may_serve_on_error(
+            &caching->stored->policy,
+            cache_entry_age_ms(caching->stored, clock_monotonic_ms()), &caching->asked))
         return false;
     /* A change since the look-up: then even an error is better than the old answer. */
     caching_note_generations(exchange);
@@ -370,7 +370,8 @@ static bool may_bridge(const struct exchange *exchange)
     return caching->stored != NULL &&
            cache_may_serve_on_error(
                &caching->stored->policy,
-               cache_entry_age_ms(caching->stored, clock_monotonic_ms()), &caching->asked);
+               cache_entry_age_ms(caching->stored, clock_monotonic_ms()),
+               &caching->asked);
 }
 
 static void fetch_together(struct exchange *exchange)
@@ -417,7 +418,8 @@ static void serve_and_revalidate(struct exchange *exchange)
 {
     struct caching *caching = &exchange->caching;
 
-    if (is_head_request(exchange) && caching->rule->freshness != OPERATION_FRESHNESS_FIXED) {
+    if (is_head_request(exchange) &&
+        caching->rule->freshness != OPERATION_FRESHNESS_FIXED) {
         caching->forward_reason = NULL;
         serve_stored(exchange);
         return; /* a GET must fetch: this request is none */

@@ -23,7 +23,8 @@ struct exchange;
 enum caching_role {
     CACHING_OFF,   /* the operation has no cache rule */
     CACHING_PASS,  /* goes through to upstream; nothing is kept */
-    CACHING_FETCH, /* goes to upstream; what comes may be kept. Leads if there is a flight */
+    CACHING_FETCH, /* goes to upstream; what comes may be kept. Leads if there is a flight
+                    */
     CACHING_WAIT,  /* waits for a flight that somebody else leads */
 };
 
@@ -33,21 +34,23 @@ struct caching {
     struct cache_directives asked; /* the request's Cache-Control */
     struct text key;               /* without what Vary adds */
     int scope, credential_scope, target;
-    uint64_t generation, credential_generation, target_generation; /* when the fetch, or the wait, began */
-    struct cache_entry *stored; /* what was found and will not do without asking, or NULL */
+    uint64_t generation, credential_generation,
+        target_generation; /* when the fetch, or the wait, began */
+    struct cache_entry
+        *stored; /* what was found and will not do without asking, or NULL */
 
     struct flight *flight; /* led by this exchange, or NULL */
     struct flight_waiter waiter;
-    struct letter letter; /* brings the flight's outcome to our thread */
-    bool awaits_letter;   /* it may still come: the exchange must live */
+    struct letter letter;     /* brings the flight's outcome to our thread */
+    bool awaits_letter;       /* it may still come: the exchange must live */
     struct deadline patience; /* stale_after */
 
     /* The fetch. */
     bool asks_conditionally; /* with stored's validators */
     bool is_collecting;
-    bool is_streaming;       /* too large to hold back: the client gets it as it comes */
-    bool may_store;          /* by its head */
-    bool may_share;          /* with those who wait, this once */
+    bool is_streaming; /* too large to hold back: the client gets it as it comes */
+    bool may_store;    /* by its head */
+    bool may_share;    /* with those who wait, this once */
     struct cache_policy policy;
     struct cache_times times;
     int64_t received_ms;
@@ -69,8 +72,8 @@ struct change {
 /* caching.c */
 
 /*
- * The request was admitted: answers it from the cache, lets it wait for a flight, or sends
- * it upstream. Only for operations with a cache rule.
+ * The request was admitted: answers it from the cache, lets it wait for a flight, or
+ * sends it upstream. Only for operations with a cache rule.
  */
 void caching_begin(struct exchange *exchange);
 
@@ -113,7 +116,8 @@ bool fetch_on_head(struct exchange *exchange, const struct http_head *head,
 bool fetch_on_content(struct exchange *exchange, struct span content);
 void fetch_on_end(struct exchange *exchange);
 
-/* The answer failed. True: the client was served from the cache, or had nothing to get. */
+/* The answer failed. True: the client was served from the cache, or had nothing to get.
+ */
 bool fetch_on_failed(struct exchange *exchange, int failure);
 
 /* Whether the request would have selected this answer, which another one fetched. */

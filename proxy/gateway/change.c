@@ -123,8 +123,8 @@ static void raise_named(struct exchange *exchange, const struct http_head *head)
 /* The key is no good, or may not do this: what it could read before is not to be had. */
 static void drop_credential(struct exchange *exchange)
 {
-    int scope = generations_scope(
-        generations_of(exchange), span_of(exchange->admission.client->credential_scope));
+    int scope = generations_scope(generations_of(exchange),
+                                  span_of(exchange->admission.client->credential_scope));
 
     if (scope != GENERATIONS_NO_SCOPE)
         generations_raise(generations_of(exchange), scope);

@@ -9,8 +9,8 @@
 
 enum {
     LINGER_MS = 2000,
-    DRAIN_GRACE_MS = 250,  /* a request may be on its way into an idle connection */
-    SLOWEST_BYTES = 256,   /* a second, averaged over a timeout: less is a trickle */
+    DRAIN_GRACE_MS = 250,    /* a request may be on its way into an idle connection */
+    SLOWEST_BYTES = 256,     /* a second, averaged over a timeout: less is a trickle */
     BODY_ROOM_BYTES = 32768, /* behind the largest head: for body bytes and pipelining */
 };
 
@@ -133,7 +133,8 @@ static void on_deadline(void *owner)
         } else if (is_queued || conn->state == CONN_EXCHANGE) {
             on_too_slow(conn);
         } else {
-            conn_close(conn, conn->state == CONN_IDLE ? CONN_CLOSE_IDLE : CONN_CLOSE_DONE);
+            conn_close(conn,
+                       conn->state == CONN_IDLE ? CONN_CLOSE_IDLE : CONN_CLOSE_DONE);
         }
         break;
     case CONN_TUNNEL:
@@ -256,14 +257,14 @@ static bool fill_input(struct conn *conn)
 }
 
 /*
- * Gives the exchange what lies in the input. What it leaves is the next request's and moves
- * up to the head, which stays at the front: so the room behind it is free again.
+ * Gives the exchange what lies in the input. What it leaves is the next request's and
+ * moves up to the head, which stays at the front: so the room behind it is free again.
  */
 static void feed_from_input(struct conn *conn)
 {
     size_t head_len = conn->exchange->head.len;
-    struct span bytes = span_make(conn->input + conn->input_start,
-                                  conn->input_end - conn->input_start);
+    struct span bytes =
+        span_make(conn->input + conn->input_start, conn->input_end - conn->input_start);
 
     exchange_take_body(conn->exchange, &bytes);
     if (conn->input == NULL)
@@ -365,8 +366,7 @@ static bool parse_head(struct conn *conn)
     struct http_head *head = &conn->exchange->head;
 
     switch (http_head_parse(head, conn->input + conn->input_start,
-                            conn->input_end - conn->input_start,
-                            conn->most_head_bytes)) {
+                            conn->input_end - conn->input_start, conn->most_head_bytes)) {
     case HTTP_PARSE_MORE:
         return false;
     case HTTP_PARSE_BAD:
@@ -394,7 +394,8 @@ static void skip_empty_lines(struct conn *conn)
     compact_input(conn);
 }
 
-/* Takes requests off the input until one must wait. A loop, so that pipelining is none. */
+/* Takes requests off the input until one must wait. A loop, so that pipelining is none.
+ */
 static void advance(struct conn *conn)
 {
     bool goes_on = true;
@@ -407,8 +408,7 @@ static void advance(struct conn *conn)
            (conn->state == CONN_IDLE || conn->state == CONN_HEAD))
         goes_on = (conn->state == CONN_HEAD || begin_head(conn)) && parse_head(conn);
     conn->is_advancing = false;
-    if (conn->peer_has_ended &&
-        (conn->state == CONN_IDLE || conn->state == CONN_HEAD))
+    if (conn->peer_has_ended && (conn->state == CONN_IDLE || conn->state == CONN_HEAD))
         on_peer_end(conn);
 }
 
@@ -492,9 +492,8 @@ void conn_want_body(struct conn *conn, bool wants)
         conn->wants_body = wants;
         expect_progress(conn, wants || stream_queued(&conn->stream) > 0);
         /* With the body complete reading goes on: pipelining, and the client's end. */
-        stream_want_read(&conn->stream,
-                         (wants || exchange_has_body(conn->exchange)) &&
-                             !conn->peer_has_ended);
+        stream_want_read(&conn->stream, (wants || exchange_has_body(conn->exchange)) &&
+                                            !conn->peer_has_ended);
     }
     if (wants && conn->input_end > conn->input_start)
         feed_from_input(conn);
@@ -555,9 +554,8 @@ void conn_accept(struct station *station, int fd, const struct sockaddr *peer,
 {
     struct conn *conn = calloc(1, sizeof(*conn));
 
-    if (conn == NULL ||
-        !stream_init_accepted(&conn->stream, station->worker, fd, context, &stream_events,
-                              conn)) {
+    if (conn == NULL || !stream_init_accepted(&conn->stream, station->worker, fd, context,
+                                              &stream_events, conn)) {
         if (conn == NULL)
             evutil_closesocket(fd);
         free(conn);

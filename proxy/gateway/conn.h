@@ -39,7 +39,8 @@ struct conn {
     enum conn_state state;
     struct exchange *exchange; /* non-NULL in HEAD, EXCHANGE and TUNNEL */
 
-    /* What was received and not used yet; the present head stays until its exchange ends. */
+    /* What was received and not used yet; the present head stays until its exchange ends.
+     */
     char *input;
     size_t input_bytes, input_start, input_end;
     size_t most_head_bytes; /* limits.header_bytes when the input was made */
@@ -50,9 +51,9 @@ struct conn {
     bool was_queued; /* which way was looked at then */
     bool wants_body; /* the exchange takes body bytes now */
     int64_t opened_ms;
-    bool peer_has_ended;  /* FIN came: what was asked is answered, then that is all */
-    bool is_advancing;    /* conn_advance is on the stack */
-    bool is_cut;          /* the answer must not look complete */
+    bool peer_has_ended; /* FIN came: what was asked is answered, then that is all */
+    bool is_advancing;   /* conn_advance is on the stack */
+    bool is_cut;         /* the answer must not look complete */
     char peer[PEER_TEXT_BYTES];
 
     struct conn *next, **link; /* in the station's list */
@@ -75,10 +76,12 @@ bool conn_is_drained(const struct conn *conn);
 /* For the exchange: whether it takes body bytes now. */
 void conn_want_body(struct conn *conn, bool wants);
 
-/* For the exchange: the client waits for 100 (Continue), so its body may take its time. */
+/* For the exchange: the client waits for 100 (Continue), so its body may take its time.
+ */
 void conn_await_continue(struct conn *conn);
 
-/* For the exchange: its 101 went out; or it has ended, and whether the connection lives on. */
+/* For the exchange: its 101 went out; or it has ended, and whether the connection lives
+ * on. */
 void conn_begin_tunnel(struct conn *conn);
 void conn_end_exchange(struct conn *conn, bool keep_alive);
 

@@ -1,6 +1,6 @@
 /*
- * An exchange: one request and its answer. Two halves with a state each; one function moves
- * each half, one function ends the exchange (DESIGN, "One request's way").
+ * An exchange: one request and its answer. Two halves with a state each; one function
+ * moves each half, one function ends the exchange (DESIGN, "One request's way").
  *
  * It belongs to its client's connection, but may outlive it: a change that was sent whole
  * is never cancelled, its answer is read to the end.
@@ -84,7 +84,8 @@ void exchange_take_body(struct exchange *exchange, struct span *input);
 /* Whether the whole request body was taken. */
 bool exchange_has_body(const struct exchange *exchange);
 
-/* The client's side: FIN came; it left for good; its queue has drained; its body is slow. */
+/* The client's side: FIN came; it left for good; its queue has drained; its body is slow.
+ */
 void exchange_on_client_end(struct exchange *exchange);
 void exchange_on_client_left(struct exchange *exchange);
 void exchange_on_client_drained(struct exchange *exchange);
@@ -100,12 +101,13 @@ void exchange_answer_error(struct exchange *exchange, enum reason reason,
                            const char *detail);
 
 /* Sends a whole answer and ends. is_made false: memory was out, the connection closes. */
-void exchange_send_whole(struct exchange *exchange, const struct iovec *vectors, int count,
-                         bool is_made);
+void exchange_send_whole(struct exchange *exchange, const struct iovec *vectors,
+                         int count, bool is_made);
 
 /*
- * Begins to stream an answer that is also collected: its head (without the empty line) and
- * what came of its body. The rest follows by on_content, the end by exchange_end_stream.
+ * Begins to stream an answer that is also collected: its head (without the empty line)
+ * and what came of its body. The rest follows by on_content, the end by
+ * exchange_end_stream.
  */
 void exchange_start_stream(struct exchange *exchange, struct span head, struct span body,
                            bool is_length_known, uint16_t status);

@@ -174,12 +174,11 @@ static bool judge_merged(struct exchange *exchange, const struct http_head *fres
     struct caching *caching = &exchange->caching;
     struct text text = {0}, names = {0};
     struct http_head head = {0};
-    bool may_store =
-        read_lines(span_make(caching->head.bytes, caching->head.len), age_line(fresh),
-                   &text, &head) &&
-        cache_may_store(caching->rule, &caching->asked, &head, &caching->times,
-                        &caching->policy) &&
-        (is_fixed(caching) || cache_vary_names(&head, &names));
+    bool may_store = read_lines(span_make(caching->head.bytes, caching->head.len),
+                                age_line(fresh), &text, &head) &&
+                     cache_may_store(caching->rule, &caching->asked, &head,
+                                     &caching->times, &caching->policy) &&
+                     (is_fixed(caching) || cache_vary_names(&head, &names));
 
     http_head_fini(&head);
     text_fini(&names);
@@ -188,7 +187,8 @@ static bool judge_merged(struct exchange *exchange, const struct http_head *fres
 }
 
 /* Whether a 304 speaks of what is stored: its validator, if it has one, is the same. */
-static bool is_about_stored(const struct cache_entry *stored, const struct http_head *fresh)
+static bool is_about_stored(const struct cache_entry *stored,
+                            const struct http_head *fresh)
 {
     struct span etag = cache_head_field(cache_entry_head(stored), SPAN("etag"));
 
@@ -229,15 +229,16 @@ static bool vary_names_of(struct span head_lines, struct text *names)
 {
     struct text text = {0};
     struct http_head head = {0};
-    bool is_fine = read_lines(head_lines, SPAN(""), &text, &head) &&
-                   cache_vary_names(&head, names);
+    bool is_fine =
+        read_lines(head_lines, SPAN(""), &text, &head) && cache_vary_names(&head, names);
 
     http_head_fini(&head);
     text_fini(&text);
     return is_fine;
 }
 
-/* The key that the answer belongs under: with what the request says in its Vary fields. */
+/* The key that the answer belongs under: with what the request says in its Vary fields.
+ */
 static bool answer_key(const struct exchange *exchange, struct span head,
                        struct text *names, struct text *key)
 {
@@ -254,9 +255,8 @@ static bool answer_key(const struct exchange *exchange, struct span head,
 bool fetch_is_selected(const struct exchange *exchange, const struct cache_entry *entry)
 {
     struct text names = {0}, key = {0};
-    bool is_selected =
-        answer_key(exchange, cache_entry_head(entry), &names, &key) &&
-        span_equal(span_make(key.bytes, key.len), cache_entry_key(entry));
+    bool is_selected = answer_key(exchange, cache_entry_head(entry), &names, &key) &&
+                       span_equal(span_make(key.bytes, key.len), cache_entry_key(entry));
 
     text_fini(&names);
     text_fini(&key);
@@ -278,8 +278,8 @@ static bool is_still_storable(const struct exchange *exchange)
 }
 
 /*
- * The head without the fields that no-cache="..." or private="..." name: they were for the
- * one who asked (RFC 9111 5.2.2.4, 5.2.2.7). False when there are none of these.
+ * The head without the fields that no-cache="..." or private="..." name: they were for
+ * the one who asked (RFC 9111 5.2.2.4, 5.2.2.7). False when there are none of these.
  */
 static bool strip_named(struct span lines, struct text *out)
 {
@@ -345,7 +345,8 @@ static void keep(struct exchange *exchange, struct cache_entry *entry, struct sp
     caching->was_stored = true;
 }
 
-/* A null session, in plain or disguise: spaces, a byte order mark, 16 or 32 bits a letter */
+/* A null session, in plain or disguise: spaces, a byte order mark, 16 or 32 bits a letter
+ */
 static bool is_null(struct span body)
 {
     static const char word[] = "null";
@@ -445,8 +446,7 @@ static void start_stream(struct exchange *exchange, bool is_length_known)
     caching->is_streaming = true;
     caching->was_stored =
         is_length_known && caching->may_store && is_still_storable(exchange);
-    exchange_start_stream(exchange,
-                          span_make(caching->head.bytes, caching->head.len),
+    exchange_start_stream(exchange, span_make(caching->head.bytes, caching->head.len),
                           span_make(caching->body.bytes, caching->body.len),
                           is_length_known, caching->status);
 }
@@ -479,7 +479,8 @@ static void take_not_modified(struct exchange *exchange, const struct http_head 
     text_add(&caching->body, body);
     caching->is_collecting = true;
     if (!is_about_stored(caching->stored, head)) {
-        /* It says nothing about what we have: that goes out once more, as stale as it is. */
+        /* It says nothing about what we have: that goes out once more, as stale as it is.
+         */
         text_add(&caching->head, cache_entry_head(caching->stored));
         caching->policy = caching->stored->policy;
         return;
@@ -498,17 +499,16 @@ static void start_collecting(struct exchange *exchange, const struct http_head *
     bool has_any_vary = !cache_vary_names(head, &names);
 
     caching->status = head->status;
-    caching->may_store =
-        cache_may_store(caching->rule, &caching->asked, head, &caching->times,
-                        &caching->policy) &&
-        (is_fixed(caching) || !has_any_vary);
+    caching->may_store = cache_may_store(caching->rule, &caching->asked, head,
+                                         &caching->times, &caching->policy) &&
+                         (is_fixed(caching) || !has_any_vary);
     /* In fixed mode nothing of a client's is in the request: any answer is everyone's. */
-    caching->may_share =
-        (is_fixed(caching) && http_head_find(head, HTTP_FIELD_SET_COOKIE, NULL) == NULL) ||
-        (caching->may_store && !caching->policy.must_validate);
-    caching->is_collecting = caching->may_store ||
-                             (caching->may_share && is_fixed(caching)) ||
-                             (cache_is_server_failure(head->status) && caching->stored != NULL);
+    caching->may_share = (is_fixed(caching) &&
+                          http_head_find(head, HTTP_FIELD_SET_COOKIE, NULL) == NULL) ||
+                         (caching->may_store && !caching->policy.must_validate);
+    caching->is_collecting =
+        caching->may_store || (caching->may_share && is_fixed(caching)) ||
+        (cache_is_server_failure(head->status) && caching->stored != NULL);
     text_fini(&names);
     if (!caching->is_collecting)
         return;
@@ -523,9 +523,8 @@ static void note_arrival(struct exchange *exchange)
     struct caching *caching = &exchange->caching;
 
     caching->times.received_wall_ms = clock_wall_ms();
-    caching->times.sent_wall_ms =
-        caching->times.received_wall_ms -
-        (clock_monotonic_us() - exchange->sent_us) / 1000;
+    caching->times.sent_wall_ms = caching->times.received_wall_ms -
+                                  (clock_monotonic_us() - exchange->sent_us) / 1000;
     caching->received_ms = clock_monotonic_ms();
 }
 

@@ -11,7 +11,8 @@ struct copying {
 
 static void copy_run(struct copying *copying)
 {
-    text_add(copying->out, span_make(copying->head->bytes + copying->run, copying->run_len));
+    text_add(copying->out,
+             span_make(copying->head->bytes + copying->run, copying->run_len));
     copying->run_len = 0;
 }
 
@@ -40,7 +41,8 @@ static void add_line(struct copying *copying, struct span line)
 
 /* The request target */
 
-/* Copies one NAME=VALUE of a query; the value is left out when it is the caller's token. */
+/* Copies one NAME=VALUE of a query; the value is left out when it is the caller's token.
+ */
 static void add_query_pair(struct text *out, struct span pair, struct span token)
 {
     const char *equals = memchr(pair.at, '=', pair.len);
@@ -172,9 +174,8 @@ static void add_request_field(struct request_copying *request,
     default:
         break;
     }
-    if (!field->is_hop_by_hop &&
-        !(request->options->drops_conditions &&
-          cache_is_condition(http_field_name(head, field))))
+    if (!field->is_hop_by_hop && !(request->options->drops_conditions &&
+                                   cache_is_condition(http_field_name(head, field))))
         keep_line(&request->copying, field);
 }
 
@@ -238,8 +239,7 @@ bool forward_is_websocket(const struct http_head *head, enum http_framing framin
 /* Answers */
 
 static void add_response_field(struct copying *copying, const struct http_field *field,
-                               enum forward_body body,
-                               enum forward_connection connection)
+                               enum forward_body body, enum forward_connection connection)
 {
     switch (field->id) {
     case HTTP_FIELD_TRANSFER_ENCODING:

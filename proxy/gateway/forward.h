@@ -15,7 +15,8 @@
 struct forward_options {
     const char *authority; /* upstream's, for Host */
     bool is_upgrade;       /* the WebSocket handshake goes on */
-    bool drops_conditions; /* the client's If-None-Match and If-Modified-Since stay here */
+    bool
+        drops_conditions; /* the client's If-None-Match and If-Modified-Since stay here */
     struct span conditions; /* field lines of our own, or empty */
 };
 
@@ -29,7 +30,8 @@ bool forward_request_head(const struct http_head *head, const struct admission *
 
 /*
  * The same for the gateway's own fetch in a cache rule's fixed mode: the target and the
- * key, and nothing else of the client's, so that nothing it sends colours what others get.
+ * key, and nothing else of the client's, so that nothing it sends colours what others
+ * get.
  */
 bool forward_fetch_head(const struct admission *admission,
                         const struct forward_options *options, struct text *out,
@@ -47,7 +49,7 @@ enum forward_body {
 };
 
 enum forward_connection {
-    FORWARD_KEEP, /* say nothing: HTTP/1.1 keeps connections */
+    FORWARD_KEEP,           /* say nothing: HTTP/1.1 keeps connections */
     FORWARD_SAY_KEEP_ALIVE, /* to HTTP/1.0 clients that asked */
     FORWARD_SAY_CLOSE,
     FORWARD_SAY_UPGRADE, /* a 101 */
@@ -75,7 +77,8 @@ bool forward_has_age(const struct http_head *head);
 bool forward_trailers(const struct http_head *trailers, const struct http_head *head,
                       struct text *out);
 
-/* Whether the head asks for a WebSocket (RFC 6455 4.1) on a request that could become one. */
+/* Whether the head asks for a WebSocket (RFC 6455 4.1) on a request that could become
+ * one. */
 bool forward_is_websocket(const struct http_head *head, enum http_framing framing);
 
 #endif

@@ -10,7 +10,8 @@
 #include "base/log.h"
 #include "gateway/station.h"
 
-/* A worker's thread with what it serves, and the letters that the main thread sends it. */
+/* A worker's thread with what it serves, and the letters that the main thread sends it.
+ */
 struct crew {
     struct gateway *gateway;
     struct worker *worker;
@@ -98,8 +99,8 @@ static void on_station_idle(void *arg)
 }
 
 /*
- * Puts the gateway's snapshot and listeners in force everywhere. Waits: when it returns no
- * worker knows the old ones, so that they can be freed.
+ * Puts the gateway's snapshot and listeners in force everywhere. Waits: when it returns
+ * no worker knows the old ones, so that they can be freed.
  */
 static bool adopt_everywhere(struct gateway *gateway, struct error *error)
 {
@@ -175,7 +176,8 @@ static void close_except(struct listener **list, size_t count,
     free(list);
 }
 
-/* The listeners for a snapshot: those that are open already, and new ones. NULL: error. */
+/* The listeners for a snapshot: those that are open already, and new ones. NULL: error.
+ */
 static struct listener **open_listeners(struct gateway *gateway,
                                         const struct snapshot *snapshot,
                                         struct error *error)

@@ -17,8 +17,8 @@ struct gateway;
 
 /*
  * Loads the configuration, listens and starts the workers. on_drained is called on base
- * when a drain has ended. NULL with *problems (the configuration's) or, when that was good,
- * error set. sandbox_url: see snapshot_load.
+ * when a drain has ended. NULL with *problems (the configuration's) or, when that was
+ * good, error set. sandbox_url: see snapshot_load.
  */
 struct gateway *gateway_start(const char *path, const char *sandbox_url,
                               struct event_base *base, void (*on_drained)(void *arg),

@@ -56,11 +56,11 @@ static const struct reason_row rows[REASON_COUNT] = {
     [REASON_CREDENTIALS_DIFFER] = {401, UNAUTHORIZED, DENIED,
                                    "Authorization and X-Api-Key name different clients",
                                    "send only one of them", CHALLENGE},
-    [REASON_OPERATION_FORBIDDEN] = {403, "FORBIDDEN", DENIED,
-                                    "this client may not do that",
-                                    "see GET /.psgate/whoami, or ask for the operation to "
-                                    "be allowed in the clients file",
-                                    ""},
+    [REASON_OPERATION_FORBIDDEN] =
+        {403, "FORBIDDEN", DENIED, "this client may not do that",
+         "see GET /.psgate/whoami, or ask for the operation to "
+         "be allowed in the clients file",
+         ""},
     [REASON_TEAM_FORBIDDEN] = {403, "FORBIDDEN", DENIED,
                                "this client may not act on that team, or on no team at "
                                "all",
@@ -76,8 +76,7 @@ static const struct reason_row rows[REASON_COUNT] = {
                                 "the gateway's own endpoints are only read", "use GET",
                                 "Allow: GET, HEAD\r\n"},
     [REASON_NOT_READY] = {503, INTERNAL, "proxy_internal_error",
-                          "the gateway is shutting down", "try another instance",
-                          LATER},
+                          "the gateway is shutting down", "try another instance", LATER},
     [REASON_NO_MEMORY] = {503, INTERNAL, "proxy_internal_error", "memory is out",
                           "try again later", LATER},
     [REASON_NOT_CACHED] = {504, "TIMEOUT", ERROR,

@@ -1,6 +1,7 @@
 /*
- * Why the gateway answers by itself: a closed list, and the one table that maps each reason
- * to a status, the API's error code, the Proxy-Status error (RFC 9209) and the words.
+ * Why the gateway answers by itself: a closed list, and the one table that maps each
+ * reason to a status, the API's error code, the Proxy-Status error (RFC 9209) and the
+ * words.
  */
 #ifndef PSGATE_GATEWAY_REASON_H
 #define PSGATE_GATEWAY_REASON_H

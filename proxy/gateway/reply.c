@@ -24,11 +24,12 @@ static bool add_reply(const struct reply_options *options, unsigned status,
 
     http_date_format(options->now_wall_ms, date);
     text_add_format(out, "HTTP/1.1 %u %s\r\n", status, reason_status_text(status));
-    text_add_format(out,
-                    "Date: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-                    "Cache-Control: no-store\r\n%s%s%s\r\n",
-                    date, body->len, fields,
-                    options->fields != NULL ? options->fields : "", connection_line(options->connection));
+    text_add_format(
+        out,
+        "Date: %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
+        "Cache-Control: no-store\r\n%s%s%s\r\n",
+        date, body->len, fields, options->fields != NULL ? options->fields : "",
+        connection_line(options->connection));
     if (!options->is_head_method)
         text_add(out, span_make(body->bytes, body->len));
     return !body->failed && !out->failed;

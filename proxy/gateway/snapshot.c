@@ -65,11 +65,11 @@ static void load_parts(struct snapshot *snapshot, const struct snapshot *previou
         use_sandbox(config, sandbox_url, problems);
     snapshot->operations = operation_table_load(config->operations_file, problems);
     if (snapshot->operations != NULL)
-        snapshot->clients = client_set_load(config->clients_file, config,
-                                            snapshot->operations, problems);
-    snapshot->credentials = credential_set_load(
-        config, previous != NULL ? previous->config : NULL,
-        previous != NULL ? previous->credentials : NULL, problems);
+        snapshot->clients =
+            client_set_load(config->clients_file, config, snapshot->operations, problems);
+    snapshot->credentials =
+        credential_set_load(config, previous != NULL ? previous->config : NULL,
+                            previous != NULL ? previous->credentials : NULL, problems);
     load_tls(snapshot, problems);
     if (previous != NULL &&
         upstream_target_is(previous->target, &config->upstream, &config->limits))
@@ -166,7 +166,8 @@ void snapshot_warn_inert(const struct snapshot *snapshot)
         log_warn("%s: the section \"%s\" is checked, but has no effect in this version",
                  config->path, config->inert[i]);
     if (snapshot->clients->has_inert_members)
-        log_warn("%s: rate, burst, tls_subject and uid are checked, but have no effect in "
-                 "this version",
-                 config->clients_file);
+        log_warn(
+            "%s: rate, burst, tls_subject and uid are checked, but have no effect in "
+            "this version",
+            config->clients_file);
 }

@@ -30,9 +30,9 @@ struct snapshot {
 
 /*
  * Loads everything. The epoch is previous' unless upstream, a key or the operation table
- * has changed: what was fetched before is then not found any more. previous (may be NULL) is what runs now. sandbox_url, if not NULL,
- * takes the place of upstream.url and its trust. NULL when there were problems, which are
- * then in *problems.
+ * has changed: what was fetched before is then not found any more. previous (may be NULL)
+ * is what runs now. sandbox_url, if not NULL, takes the place of upstream.url and its
+ * trust. NULL when there were problems, which are then in *problems.
  */
 struct snapshot *snapshot_load(const char *path, const struct snapshot *previous,
                                const char *sandbox_url, struct problems *problems);

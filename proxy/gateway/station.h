@@ -40,7 +40,7 @@ struct station {
     struct conn *conns;
     struct exchange *spare_exchanges;
     unsigned spare_exchange_count;
-    struct exchange *orphans; /* those without a client */
+    struct exchange *orphans;  /* those without a client */
     struct event retry_accept; /* looks again whether connections may be accepted */
     bool is_draining, is_paused, has_told_idle;
     void (*on_idle)(void *arg); /* draining, and the last connection is gone */

@@ -229,7 +229,8 @@ static enum http_body_step finish(struct http_body *body)
     return HTTP_BODY_DONE;
 }
 
-/* Copies input up to the trailer section's end and parses it as it grows (RFC 9112 7.1.2). */
+/* Copies input up to the trailer section's end and parses it as it grows (RFC
+ * 9112 7.1.2). */
 static enum http_body_step read_trailers(struct http_body *body, struct span *input)
 {
     size_t before = body->trailer_bytes.len;

@@ -32,7 +32,7 @@ bool http_response_framing(const struct http_head *head, bool to_head_request,
 enum http_body_step {
     HTTP_BODY_CONTENT, /* a run of content; call again */
     HTTP_BODY_MORE,    /* all input was used up */
-    HTTP_BODY_DONE,    /* complete; what is left of the input belongs to the next message */
+    HTTP_BODY_DONE, /* complete; what is left of the input belongs to the next message */
     HTTP_BODY_BAD,
 };
 
@@ -54,7 +54,7 @@ enum http_chunk_state {
 struct http_body {
     enum http_framing framing;
     enum http_chunk_state state;
-    uint64_t left; /* of the length, or of the present chunk */
+    uint64_t left;       /* of the length, or of the present chunk */
     uint32_t line_bytes; /* of the present chunk-size line, to bound extensions */
     bool is_done;
     enum http_fault fault;
@@ -70,8 +70,8 @@ void http_body_init(struct http_body *body, enum http_framing framing, uint64_t 
 void http_body_fini(struct http_body *body);
 
 /*
- * Takes input off *input. CONTENT: *content is a run of the body, pointing into the input.
- * A body of framing NONE or of length 0 is DONE at once.
+ * Takes input off *input. CONTENT: *content is a run of the body, pointing into the
+ * input. A body of framing NONE or of length 0 is DONE at once.
  */
 enum http_body_step http_body_read(struct http_body *body, struct span *input,
                                    struct span *content);

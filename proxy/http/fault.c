@@ -5,13 +5,16 @@ static const char *const texts[HTTP_FAULT_COUNT] = {
     [HTTP_FAULT_CONTROL_BYTE] = "the head holds a control byte",
     [HTTP_FAULT_BARE_CR] = "a CR is not followed by LF",
     [HTTP_FAULT_BARE_LF] = "a line ends with a bare LF instead of CR LF",
-    [HTTP_FAULT_START_LINE] = "the first line is not METHOD TARGET HTTP/1.x (requests) or "
-                              "HTTP/1.x STATUS REASON (responses), with single spaces",
+    [HTTP_FAULT_START_LINE] =
+        "the first line is not METHOD TARGET HTTP/1.x (requests) or "
+        "HTTP/1.x STATUS REASON (responses), with single spaces",
     [HTTP_FAULT_VERSION] = "the HTTP version is not 1.0 or 1.1",
-    [HTTP_FAULT_START_LINE_TOO_LONG] = "the first line is longer than limits.header_bytes",
+    [HTTP_FAULT_START_LINE_TOO_LONG] =
+        "the first line is longer than limits.header_bytes",
     [HTTP_FAULT_HEAD_TOO_LARGE] = "the head is larger than limits.header_bytes",
     [HTTP_FAULT_TOO_MANY_FIELDS] = "there are more fields than limits.headers",
-    [HTTP_FAULT_FOLDED_LINE] = "a field line begins with white space (folding is obsolete)",
+    [HTTP_FAULT_FOLDED_LINE] =
+        "a field line begins with white space (folding is obsolete)",
     [HTTP_FAULT_NO_COLON] = "a field line has no colon",
     [HTTP_FAULT_SPACE_BEFORE_COLON] = "white space stands before a field's colon",
     [HTTP_FAULT_FIELD_NAME] = "a field name is not a token",
@@ -23,7 +26,8 @@ static const char *const texts[HTTP_FAULT_COUNT] = {
     [HTTP_FAULT_HOST_INVALID] = "the Host field is not HOST or HOST:PORT",
     [HTTP_FAULT_LENGTH_INVALID] = "Content-Length is not one decimal number",
     [HTTP_FAULT_LENGTH_REPEATED] = "there is more than one Content-Length",
-    [HTTP_FAULT_LENGTH_AND_CODING] = "there are both Content-Length and Transfer-Encoding",
+    [HTTP_FAULT_LENGTH_AND_CODING] =
+        "there are both Content-Length and Transfer-Encoding",
     [HTTP_FAULT_CODING_INVALID] = "Transfer-Encoding is not exactly one chunked",
     [HTTP_FAULT_CODING_UNSUPPORTED] =
         "Transfer-Encoding names a coding other than chunked, which is not supported",

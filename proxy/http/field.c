@@ -74,6 +74,6 @@ bool http_field_is_disguised(struct span name)
     for (size_t i = 0; i < name.len; i++)
         dashed[i] = name.at[i] == '_' ? '-' : name.at[i];
     traits = http_field_traits(http_field_find(span_make(dashed, name.len)));
-    return (traits & (HTTP_TRAIT_FRAMING | HTTP_TRAIT_CREDENTIAL | HTTP_TRAIT_OVERRIDE)) !=
-           0;
+    return (traits &
+            (HTTP_TRAIT_FRAMING | HTTP_TRAIT_CREDENTIAL | HTTP_TRAIT_OVERRIDE)) != 0;
 }

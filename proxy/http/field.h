@@ -1,6 +1,6 @@
 /*
- * The fields that a gateway must know by name, and what kind each is. Everything else goes
- * through untouched and unnamed.
+ * The fields that a gateway must know by name, and what kind each is. Everything else
+ * goes through untouched and unnamed.
  */
 #ifndef PSGATE_HTTP_FIELD_H
 #define PSGATE_HTTP_FIELD_H
@@ -30,7 +30,8 @@ enum http_field_id {
 };
 
 enum http_field_trait {
-    HTTP_TRAIT_HOP_BY_HOP = 1, /* RFC 9110 7.6.1, and the Proxy- fields of RFC 9110 11.7 */
+    HTTP_TRAIT_HOP_BY_HOP =
+        1, /* RFC 9110 7.6.1, and the Proxy- fields of RFC 9110 11.7 */
     HTTP_TRAIT_FRAMING = 2,
     HTTP_TRAIT_CREDENTIAL = 4,
     HTTP_TRAIT_OVERRIDE = 8,

@@ -315,8 +315,8 @@ enum http_parse http_head_parse(struct http_head *head, const char *bytes, size_
     rebase(head, bytes);
     parse = parse_lines(head, visible);
     if (parse == HTTP_PARSE_MORE && len >= max_bytes) {
-        head->fault = head->has_start ? HTTP_FAULT_HEAD_TOO_LARGE
-                                      : HTTP_FAULT_START_LINE_TOO_LONG;
+        head->fault =
+            head->has_start ? HTTP_FAULT_HEAD_TOO_LARGE : HTTP_FAULT_START_LINE_TOO_LONG;
         return HTTP_PARSE_BAD;
     }
     return parse;

@@ -1,6 +1,7 @@
 /*
- * The head of a message: start line and field lines, and the trailer section, which has the
- * same lines without a start line. Strict: what is ambiguous is refused, never repaired.
+ * The head of a message: start line and field lines, and the trailer section, which has
+ * the same lines without a start line. Strict: what is ambiguous is refused, never
+ * repaired.
  *
  * The parser is resumable and looks at each byte once, however the head arrives. It keeps
  * offsets, not pointers, so the caller may move the bytes between calls.
@@ -32,11 +33,12 @@ struct http_field {
 
 struct http_head {
     enum http_head_kind kind;
-    const char *bytes; /* what the offsets count from; as last passed to http_head_parse */
-    uint32_t scanned;  /* bytes looked at so far */
-    uint32_t line;     /* where the unfinished line begins */
-    uint32_t len;      /* when done: the whole head with its empty line */
-    bool has_start;    /* the start line was read */
+    const char
+        *bytes;       /* what the offsets count from; as last passed to http_head_parse */
+    uint32_t scanned; /* bytes looked at so far */
+    uint32_t line;    /* where the unfinished line begins */
+    uint32_t len;     /* when done: the whole head with its empty line */
+    bool has_start;   /* the start line was read */
     enum http_fault fault;
 
     struct span method, target; /* requests; valid while bytes is */
@@ -59,8 +61,8 @@ void http_head_fini(struct http_head *head);
 void http_head_reset(struct http_head *head, enum http_head_kind kind);
 
 /*
- * Reads on. bytes is everything received since the head began, len at least what it was at
- * the last call. MORE: call again with more. DONE: head->len bytes were the head. BAD:
+ * Reads on. bytes is everything received since the head began, len at least what it was
+ * at the last call. MORE: call again with more. DONE: head->len bytes were the head. BAD:
  * head->fault says why; a head longer than max_bytes is bad too (RFC 9112 2 to 5).
  */
 enum http_parse http_head_parse(struct http_head *head, const char *bytes, size_t len,
@@ -83,8 +85,9 @@ const struct http_field *http_head_find(const struct http_head *head,
                                         enum http_field_id id, unsigned *count);
 
 /*
- * Takes the next element of a comma-separated list (RFC 9110 5.6.1) off *list, trimmed and
- * not empty. False when there is none left. For lists of tokens: quotes are not known.
+ * Takes the next element of a comma-separated list (RFC 9110 5.6.1) off *list, trimmed
+ * and not empty. False when there is none left. For lists of tokens: quotes are not
+ * known.
  */
 bool http_list_next(struct span *list, struct span *element);
 

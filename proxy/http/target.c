@@ -34,7 +34,8 @@ static void split_query(struct span text, struct http_target *target)
     target->query = mark != NULL ? rest_of(text, len + 1) : (struct span){NULL, 0};
 }
 
-/* An IPv6 address between brackets (RFC 3986 3.2.2; zones and IPvFuture are not for us). */
+/* An IPv6 address between brackets (RFC 3986 3.2.2; zones and IPvFuture are not for us).
+ */
 static bool is_ip_literal(struct span text)
 {
     char address[INET6_ADDRSTRLEN];

@@ -18,8 +18,8 @@ struct http_target {
 };
 
 /*
- * Splits a request's target. All spans point into text, or are literals. OPTIONS alone may
- * use "*", or an absolute-form without path, which means the same (RFC 9112 3.2.4).
+ * Splits a request's target. All spans point into text, or are literals. OPTIONS alone
+ * may use "*", or an absolute-form without path, which means the same (RFC 9112 3.2.4).
  */
 bool http_target_split(struct span text, struct span method, struct http_target *target,
                        enum http_fault *fault);
@@ -46,7 +46,8 @@ struct http_path {
  * percent-encoding, invalid UTF-8, in plain or encoded spelling; and encoded slashes,
  * unless forward_encoded_slashes: then they stay data inside their segment, but a dot
  * segment made with one is refused too.
- * Decoded segments lie in scratch (at least path.len bytes) and live as long as it and path.
+ * Decoded segments lie in scratch (at least path.len bytes) and live as long as it and
+ * path.
  */
 bool http_path_split(struct span path, bool forward_encoded_slashes, char *scratch,
                      struct http_path *out, enum http_fault *fault);
@@ -58,8 +59,8 @@ bool http_path_split(struct span path, bool forward_encoded_slashes, char *scrat
 void http_path_split_again(const struct http_path *path, struct http_path *out);
 
 /*
- * Percent-decodes text into out (at least text.len bytes); broken escapes stay as they are.
- * Returns the decoded length. For values that are only compared, never forwarded.
+ * Percent-decodes text into out (at least text.len bytes); broken escapes stay as they
+ * are. Returns the decoded length. For values that are only compared, never forwarded.
  */
 size_t http_percent_decode(struct span text, char *out);
 

@@ -48,8 +48,8 @@ static evhtp_res take_over(evhtp_connection_t *connection, void *arg)
 }
 
 /*
- * Out of descriptors or memory: without a pause the loop would spin on the full queue. The
- * listener's argument is libevhtp's, and ours is in there.
+ * Out of descriptors or memory: without a pause the loop would spin on the full queue.
+ * The listener's argument is libevhtp's, and ours is in there.
  */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
@@ -145,8 +145,8 @@ void acceptor_close(struct acceptor *acceptor)
         struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
         socklen_t len = sizeof(peer);
 
-        accepted = accept4(fd, (struct sockaddr *)&peer, &len,
-                           SOCK_NONBLOCK | SOCK_CLOEXEC);
+        accepted =
+            accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0)
             acceptor->on_accept(acceptor->arg, accepted, (const struct sockaddr *)&peer);
     }

@@ -24,7 +24,8 @@ struct deadline {
 void deadline_init(struct deadline *deadline, struct worker *worker,
                    void (*on_missed)(void *owner), void *owner);
 
-/* on_missed is called once after delay_ms, unless the deadline is moved or lifted before. */
+/* on_missed is called once after delay_ms, unless the deadline is moved or lifted before.
+ */
 void deadline_set(struct deadline *deadline, int64_t delay_ms);
 void deadline_lift(struct deadline *deadline);
 

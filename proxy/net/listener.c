@@ -30,7 +30,8 @@ void peer_format(const struct sockaddr *address, char text[PEER_TEXT_BYTES])
                        address->sa_family == AF_UNIX ? "unix" : "unknown");
 }
 
-static socklen_t fill_ip(struct sockaddr_storage *storage, const char *host, uint16_t port)
+static socklen_t fill_ip(struct sockaddr_storage *storage, const char *host,
+                         uint16_t port)
 {
     struct sockaddr_in *four = (struct sockaddr_in *)storage;
     struct sockaddr_in6 *six = (struct sockaddr_in6 *)storage;
@@ -64,7 +65,8 @@ static bool bind_ip(int fd, const struct listener_options *options, struct error
 
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    /* "[::]" takes IPv4 as well, as people expect of nginx's and of most servers' default. */
+    /* "[::]" takes IPv4 as well, as people expect of nginx's and of most servers'
+     * default. */
     if (storage.ss_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
     if (bind(fd, (const struct sockaddr *)&storage, len) == 0)
@@ -100,8 +102,9 @@ static bool bind_unix(int fd, const struct listener_options *options, struct err
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", options->path);
     if (lstat(options->path, &status) == 0) {
         if (!S_ISSOCK(status.st_mode))
-            return error_set(error, "cannot listen on %s: a file that is no socket is "
-                                    "there (remove it)",
+            return error_set(error,
+                             "cannot listen on %s: a file that is no socket is "
+                             "there (remove it)",
                              options->address);
         if (is_served(&address))
             return error_set(error, "cannot listen on %s: another program serves it",

@@ -1,6 +1,6 @@
 /*
- * Listening sockets, made once and shared by all workers, and each worker's acceptor, which
- * lets libevhtp accept on them and takes the connections over.
+ * Listening sockets, made once and shared by all workers, and each worker's acceptor,
+ * which lets libevhtp accept on them and takes the connections over.
  */
 #ifndef PSGATE_NET_LISTENER_H
 #define PSGATE_NET_LISTENER_H
@@ -43,8 +43,8 @@ struct listener_options {
 };
 
 /*
- * Binds and listens. A unix socket's file that nobody serves any more is replaced; one that
- * is served is an error. NULL with error set.
+ * Binds and listens. A unix socket's file that nobody serves any more is replaced; one
+ * that is served is an error. NULL with error set.
  */
 struct listener *listener_open(const struct listener_options *options,
                                struct error *error) MUST_CHECK;

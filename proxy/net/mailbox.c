@@ -45,7 +45,8 @@ static void on_wakeup(evutil_socket_t fd, short what, void *arg)
     uint64_t count;
 
     (void)what;
-    (void)!read(fd, &count, sizeof(count)); /* before taking: a later letter wakes again */
+    (void)!read(fd, &count,
+                sizeof(count)); /* before taking: a later letter wakes again */
     (void)open_all(arg);
 }
 

@@ -11,7 +11,8 @@
 
 #include "base/error.h"
 
-/* Embedded in whatever is sent. open is called on the reader's thread and then owns it. */
+/* Embedded in whatever is sent. open is called on the reader's thread and then owns it.
+ */
 struct letter {
     struct letter *next; /* the mailbox's, while the letter is under way */
     void (*open)(struct letter *letter);

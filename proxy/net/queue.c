@@ -70,7 +70,8 @@ static void copy_in(struct queue *queue, struct queue_chunk *chunk,
     }
 }
 
-bool queue_append(struct queue *queue, const struct iovec *vectors, int count, size_t skip)
+bool queue_append(struct queue *queue, const struct iovec *vectors, int count,
+                  size_t skip)
 {
     struct queue_chunk *chunk = queue->last;
     size_t len = 0;

@@ -15,8 +15,10 @@ struct queue {
     bool is_sensitive; /* it may hold the API key: kept apart, cleansed before freeing */
 };
 
-/* Copies what the vectors hold behind their first skip bytes. False when memory is out. */
-bool queue_append(struct queue *queue, const struct iovec *vectors, int count, size_t skip);
+/* Copies what the vectors hold behind their first skip bytes. False when memory is out.
+ */
+bool queue_append(struct queue *queue, const struct iovec *vectors, int count,
+                  size_t skip);
 
 /* Points at most max vectors at the first bytes; returns how many it used. */
 int queue_peek(const struct queue *queue, struct iovec *vectors, int max);

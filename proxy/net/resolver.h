@@ -1,6 +1,6 @@
 /*
- * Names into addresses, off the workers: one thread asks the system's resolver again every
- * so often and keeps the last good answer. A literal address needs no thread.
+ * Names into addresses, off the workers: one thread asks the system's resolver again
+ * every so often and keeps the last good answer. A literal address needs no thread.
  */
 #ifndef PSGATE_NET_RESOLVER_H
 #define PSGATE_NET_RESOLVER_H
@@ -48,8 +48,8 @@ struct resolver_waiter {
 };
 
 /*
- * Sends the waiter's letter when the present attempt has ended; starts one if none is under
- * way and there is no good answer. The waiter must live until then.
+ * Sends the waiter's letter when the present attempt has ended; starts one if none is
+ * under way and there is no good answer. The waiter must live until then.
  */
 void resolver_wait(struct resolver *resolver, struct resolver_waiter *waiter);
 

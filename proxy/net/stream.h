@@ -35,8 +35,8 @@ enum stream_status {
 enum stream_fault {
     STREAM_SOUND,
     STREAM_CONNECT_FAILED,
-    STREAM_RESET,           /* also every other failure of a read or write */
-    STREAM_CUT,             /* TLS: the end came without close_notify */
+    STREAM_RESET, /* also every other failure of a read or write */
+    STREAM_CUT,   /* TLS: the end came without close_notify */
     STREAM_TLS_PROTOCOL,
     STREAM_TLS_CERTIFICATE,
     STREAM_TLS_ALERT,
@@ -63,7 +63,7 @@ struct stream {
     int fd;   /* -1 once closed */
     bool is_open, is_connecting, wants_read, is_finishing, has_more, is_corked;
     enum stream_fault fault;
-    int errnum; /* the errno behind CONNECT_FAILED and RESET */
+    int errnum;           /* the errno behind CONNECT_FAILED and RESET */
     uint32_t retry_bytes; /* TLS: the record that must be written again as it was */
     uint64_t bytes_read, bytes_written;
     struct queue queue;
@@ -111,7 +111,8 @@ static inline size_t stream_queued(const struct stream *stream)
     return stream->queue.bytes;
 }
 
-/* Says the end (FIN, close_notify) once the queue is empty. Nothing may be written after. */
+/* Says the end (FIN, close_notify) once the queue is empty. Nothing may be written after.
+ */
 void stream_finish(struct stream *stream);
 
 /* Closes and frees what the stream holds. May be called twice; no callback follows. */

@@ -7,7 +7,8 @@
 #include "net/stream_internal.h"
 #include "net/tls.h"
 
-/* A connection's failure after its handshake; during it, certificates may be the cause. */
+/* A connection's failure after its handshake; during it, certificates may be the cause.
+ */
 static enum stream_status fail(struct stream *stream, int result, int errnum)
 {
     unsigned long code = ERR_peek_last_error();

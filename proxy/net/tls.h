@@ -35,8 +35,8 @@ struct tls_client *tls_client_new(const char *host, const char *ca_file,
 void tls_client_free(struct tls_client *client);
 
 /*
- * A client's end of a connection: demands a certificate for the host from a trusted chain,
- * sends SNI unless the host is a literal address, resumes the last session.
+ * A client's end of a connection: demands a certificate for the host from a trusted
+ * chain, sends SNI unless the host is a literal address, resumes the last session.
  */
 SSL *tls_client_connection(struct tls_client *client, struct error *error) MUST_CHECK;
 

@@ -2,8 +2,8 @@
  * A worker: a thread with its event base, and what everything on it shares. A connection
  * lives on one worker from accept to close; workers speak to each other by letters only.
  *
- * Objects that close inside their own callbacks are not freed there but retired, and freed
- * at the end of the loop's turn, so that no caller up the stack holds freed memory.
+ * Objects that close inside their own callbacks are not freed there but retired, and
+ * freed at the end of the loop's turn, so that no caller up the stack holds freed memory.
  */
 #ifndef PSGATE_NET_WORKER_H
 #define PSGATE_NET_WORKER_H

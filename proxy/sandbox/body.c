@@ -137,10 +137,10 @@ static void cleanse(json_t *value)
     if (json_is_string(value)) /* ours alone, so the const can go */
         secret_cleanse((void *)(uintptr_t)json_string_value(value),
                        json_string_length(value));
-    json_object_foreach(value, key, inner) {
+    json_object_foreach (value, key, inner) {
         cleanse(inner);
     }
-    json_array_foreach(value, index, inner) {
+    json_array_foreach (value, index, inner) {
         cleanse(inner);
     }
 }

@@ -21,17 +21,17 @@ struct upstream_call {
     void *owner;
 
     enum call_state state;
-    bool head_pending; /* the connection is ours, but the head has not been written */
-    bool is_sent;      /* the whole request was written or queued */
-    bool is_broken;    /* the connection takes no more; what it still gives is read */
-    bool has_answer;   /* some byte of an answer came */
+    bool head_pending;  /* the connection is ours, but the head has not been written */
+    bool is_sent;       /* the whole request was written or queued */
+    bool is_broken;     /* the connection takes no more; what it still gives is read */
+    bool has_answer;    /* some byte of an answer came */
     bool has_sent_body; /* some of it */
     bool is_repeat;
     bool is_paused;
 
     bool keeps_alive;
     struct http_body body;
-    struct text held; /* the beginning of a head that has not arrived whole */
+    struct text held;        /* the beginning of a head that has not arrived whole */
     uint64_t written_before; /* when the deadline was set: to see progress */
     struct deadline deadline;
     struct retired retired;
@@ -88,7 +88,8 @@ static void set_deadline(struct upstream_call *call)
                (call->request->expects_continue && !call->has_sent_body)) {
         deadline_set(&call->deadline, target->response_timeout_ms);
     } else {
-        deadline_lift(&call->deadline); /* the request's sender is awaited, not upstream */
+        deadline_lift(
+            &call->deadline); /* the request's sender is awaited, not upstream */
     }
 }
 
@@ -254,8 +255,8 @@ static void on_broken(void *owner)
 
 static bool may_send_again(const struct upstream_call *call)
 {
-    return call->state == CALL_AWAITING && call->request->may_repeat && !call->is_repeat &&
-           !call->has_answer && call->lease.connection->is_reused;
+    return call->state == CALL_AWAITING && call->request->may_repeat &&
+           !call->is_repeat && !call->has_answer && call->lease.connection->is_reused;
 }
 
 static void send_again(struct upstream_call *call)
@@ -273,7 +274,8 @@ static void complete(struct upstream_call *call, bool has_surplus)
 {
     const struct http_head *trailers =
         call->body.trailers.field_count > 0 ? &call->body.trailers : NULL;
-    bool is_sound = call->keeps_alive && call->is_sent && !call->is_broken && !has_surplus;
+    bool is_sound =
+        call->keeps_alive && call->is_sent && !call->is_broken && !has_surplus;
 
     upstream_pool_return(&call->lease, is_sound);
     retire(call);
@@ -288,9 +290,9 @@ static void on_connection_end(struct upstream_call *call, enum stream_status sta
         send_again(call);
         return;
     }
-    if (status == STREAM_END && (call->state == CALL_TUNNEL ||
-                                 (call->state == CALL_RECEIVING &&
-                                  http_body_ends_at_close(&call->body)))) {
+    if (status == STREAM_END &&
+        (call->state == CALL_TUNNEL ||
+         (call->state == CALL_RECEIVING && http_body_ends_at_close(&call->body)))) {
         call->keeps_alive = false;
         complete(call, false);
         return;

@@ -1,10 +1,10 @@
 /*
  * A call: one request to the upstream and its answer, on one leased connection. Whoever
- * calls hears of the answer piece by piece, and may be a client's exchange or anything else
- * that fetches.
+ * calls hears of the answer piece by piece, and may be a client's exchange or anything
+ * else that fetches.
  *
- * Only a request that may be repeated is sent again, once, and only when a connection that
- * had been idle died before any byte of an answer (RFC 9112 9.3.1).
+ * Only a request that may be repeated is sent again, once, and only when a connection
+ * that had been idle died before any byte of an answer (RFC 9112 9.3.1).
  */
 #ifndef PSGATE_UPSTREAM_CALL_H
 #define PSGATE_UPSTREAM_CALL_H
@@ -20,21 +20,22 @@
 /* What is to be sent; borrowed by the call until it is over. */
 struct upstream_request {
     struct span head_before; /* the head up to where the key goes */
-    struct span api_key;     /* in secret memory; written from there, never copied about */
+    struct span api_key; /* in secret memory; written from there, never copied about */
     struct span head_after;
     bool is_head_method; /* its answer has no body */
     bool has_body;
-    bool is_chunked; /* the body: the call adds the coding */
+    bool is_chunked;       /* the body: the call adds the coding */
     bool expects_continue; /* upstream's 100 is awaited before the body comes */
-    bool may_repeat; /* GET, HEAD and OPTIONS without a body */
-    bool is_upgrade; /* a WebSocket is asked for */
+    bool may_repeat;       /* GET, HEAD and OPTIONS without a body */
+    bool is_upgrade;       /* a WebSocket is asked for */
 };
 
 struct upstream_call;
 
 /* Told from the event loop, or from within upstream_call_start. */
 struct upstream_call_events {
-    /* The connection is verified; a body may be sent from now on. Again after a repeat. */
+    /* The connection is verified; a body may be sent from now on. Again after a repeat.
+     */
     void (*on_sending)(void *owner);
     /* What was queued of the body has gone out. */
     void (*on_drained)(void *owner);
@@ -86,7 +87,8 @@ void upstream_call_resume(struct upstream_call *call);
 /* Gives the call up: nothing more is told, the connection is closed. NULL is fine. */
 void upstream_call_cancel(struct upstream_call *call);
 
-/* Whether the whole request was handed to a verified connection: it may have its effect. */
+/* Whether the whole request was handed to a verified connection: it may have its effect.
+ */
 bool upstream_call_is_sent(const struct upstream_call *call);
 
 #endif

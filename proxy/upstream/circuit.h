@@ -1,6 +1,6 @@
 /*
- * Spares an unreachable upstream and the clients' time: after a few failures to reach it in
- * a row, requests fail at once for a while; then one is let through to see.
+ * Spares an unreachable upstream and the clients' time: after a few failures to reach it
+ * in a row, requests fail at once for a while; then one is let through to see.
  */
 #ifndef PSGATE_UPSTREAM_CIRCUIT_H
 #define PSGATE_UPSTREAM_CIRCUIT_H

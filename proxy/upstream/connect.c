@@ -1,4 +1,5 @@
-/* Making a connection: the name, each address in turn, TLS; all within connect_timeout. */
+/* Making a connection: the name, each address in turn, TLS; all within connect_timeout.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@ static void refuse_connecting(struct upstream_connection *connection,
 
     circuit_note_failure(&pool->circuit, clock_monotonic_ms());
     pool->last_failure = failure;
-    (void)snprintf(pool->last_failure_text, sizeof(pool->last_failure_text), "%s", detail);
+    (void)snprintf(pool->last_failure_text, sizeof(pool->last_failure_text), "%s",
+                   detail);
     log_debug("upstream: no connection: %s", detail);
     lease->connection = NULL;
     connection->lease = NULL;
@@ -156,8 +158,7 @@ static void try_next_address(struct upstream_connection *connection)
 
 static void start_connecting(struct upstream_connection *connection, struct error *error)
 {
-    connection->addresses =
-        resolver_addresses(connection->pool->target->resolver, error);
+    connection->addresses = resolver_addresses(connection->pool->target->resolver, error);
     if (connection->addresses != NULL)
         try_next_address(connection);
 }
@@ -222,7 +223,8 @@ void upstream_connect(struct upstream_pool *pool, struct upstream_lease *lease)
     struct upstream_connection *connection = calloc(1, sizeof(*connection));
     struct error error;
 
-    if (connection == NULL || !http_head_init(&connection->head, pool->target->max_fields)) {
+    if (connection == NULL ||
+        !http_head_init(&connection->head, pool->target->max_fields)) {
         free(connection);
         (void)atomic_fetch_sub(&pool->target->connections, 1);
         circuit_note_abandoned(&pool->circuit);

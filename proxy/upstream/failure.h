@@ -15,9 +15,9 @@ enum upstream_failure {
     UPSTREAM_NO_CONNECTION_FREE, /* upstream.max_connections are in use */
     UPSTREAM_SEND_TIMEOUT,
     UPSTREAM_RESPONSE_TIMEOUT,
-    UPSTREAM_CLOSED_EARLY,     /* the connection ended before any answer */
-    UPSTREAM_CUT_SHORT,        /* it ended within the answer */
-    UPSTREAM_RESPONSE_INVALID, /* what came is not a sound HTTP response */
+    UPSTREAM_CLOSED_EARLY,       /* the connection ended before any answer */
+    UPSTREAM_CUT_SHORT,          /* it ended within the answer */
+    UPSTREAM_RESPONSE_INVALID,   /* what came is not a sound HTTP response */
     UPSTREAM_RESPONSE_TOO_LARGE, /* its head is */
     UPSTREAM_UNASKED_UPGRADE,
     UPSTREAM_NO_MEMORY,

@@ -124,7 +124,8 @@ static void leave_idle(struct upstream_connection *connection)
     deadline_lift(&connection->deadline);
 }
 
-static void become_idle(struct upstream_pool *pool, struct upstream_connection *connection)
+static void become_idle(struct upstream_pool *pool,
+                        struct upstream_connection *connection)
 {
     connection->lease = NULL;
     connection->is_idle = true;

@@ -1,6 +1,6 @@
 /*
- * A worker's connections to the upstream: made, verified, lent to one call at a time, kept
- * while idle. The number is bounded over all workers; who finds none waits in line.
+ * A worker's connections to the upstream: made, verified, lent to one call at a time,
+ * kept while idle. The number is bounded over all workers; who finds none waits in line.
  */
 #ifndef PSGATE_UPSTREAM_POOL_H
 #define PSGATE_UPSTREAM_POOL_H
@@ -52,12 +52,12 @@ struct upstream_connection {
 
     /* The pool's. */
     struct upstream_pool *pool;
-    struct upstream_lease *lease; /* NULL iff idle or closed */
+    struct upstream_lease *lease;             /* NULL iff idle or closed */
     struct upstream_connection *next, **link; /* in the idle list, newest first */
     struct addresses *addresses;              /* while connecting */
     struct resolver_waiter name_waiter;
     bool awaits_name; /* the waiter's letter is still to come */
-    unsigned tried;                           /* of them */
+    unsigned tried;   /* of them */
     int64_t give_up_ms, idle_since_ms;
     struct deadline deadline;
     bool is_idle, is_closed, has_slot;
@@ -89,10 +89,12 @@ void upstream_pool_return(struct upstream_lease *lease, bool is_sound);
 /* The leased connection turned out dead: closes it and gets the lease a new one. */
 void upstream_pool_replace(struct upstream_lease *lease);
 
-/* Gives up, in whatever state; a connection is closed. Does nothing on a lease that ended. */
+/* Gives up, in whatever state; a connection is closed. Does nothing on a lease that
+ * ended. */
 void upstream_pool_cancel(struct upstream_lease *lease);
 
-/* The failure that a broken stream means for an exchange in progress, and words for it. */
+/* The failure that a broken stream means for an exchange in progress, and words for it.
+ */
 enum upstream_failure upstream_stream_failure(const struct stream *stream);
 
 #endif

@@ -1,4 +1,5 @@
-/* What the pool's two files share: pool.c keeps the lists, connect.c makes connections. */
+/* What the pool's two files share: pool.c keeps the lists, connect.c makes connections.
+ */
 #ifndef PSGATE_UPSTREAM_POOL_INTERNAL_H
 #define PSGATE_UPSTREAM_POOL_INTERNAL_H
 

@@ -11,14 +11,12 @@ static bool describe(const struct config_upstream *upstream,
                      const struct config_limits *limits, struct text *identity,
                      struct error *error)
 {
-    text_add_format(identity, "%d %s %u %lld %lld %lld %lld %lld %lld %lld\n",
-                    upstream->is_tls, upstream->host, upstream->port,
-                    (long long)upstream->connect_timeout_ms,
-                    (long long)upstream->response_timeout_ms,
-                    (long long)upstream->idle_timeout_ms,
-                    (long long)upstream->max_connections,
-                    (long long)limits->send_timeout_ms, (long long)limits->header_bytes,
-                    (long long)limits->headers);
+    text_add_format(
+        identity, "%d %s %u %lld %lld %lld %lld %lld %lld %lld\n", upstream->is_tls,
+        upstream->host, upstream->port, (long long)upstream->connect_timeout_ms,
+        (long long)upstream->response_timeout_ms, (long long)upstream->idle_timeout_ms,
+        (long long)upstream->max_connections, (long long)limits->send_timeout_ms,
+        (long long)limits->header_bytes, (long long)limits->headers);
     if (upstream->ca_file != NULL &&
         !file_read(upstream->ca_file, FILE_PUBLIC, identity, error))
         return false;

@@ -18,7 +18,7 @@ struct upstream_pool;
 
 struct upstream_target {
     _Atomic unsigned references;
-    struct text identity; /* to see whether a reload changes anything */
+    struct text identity;   /* to see whether a reload changes anything */
     struct tls_client *tls; /* NULL: plain */
     struct resolver *resolver;
     int64_t connect_timeout_ms, response_timeout_ms, idle_timeout_ms, send_timeout_ms;

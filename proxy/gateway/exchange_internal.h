@@ -1,0 +1,35 @@
+/* What the three files of the exchange share; everybody else uses exchange.h. */
+#ifndef PSGATE_GATEWAY_EXCHANGE_INTERNAL_H
+#define PSGATE_GATEWAY_EXCHANGE_INTERNAL_H
+
+#include "gateway/exchange.h"
+
+/* exchange.c */
+
+/* The one end of an exchange: logged, freed, and its connection told. */
+void exchange_end(struct exchange *exchange);
+
+/* Ends it where the answer cannot be finished: what the client has must not look
+ * complete. */
+void exchange_cut_short(struct exchange *exchange);
+
+/* Answers with an error; the connection goes on if keep_alive says so. */
+void exchange_reply_error(struct exchange *exchange, enum reason reason,
+                          const char *detail);
+
+/* What the answer's head says of the connection. */
+enum forward_connection exchange_connection(const struct exchange *exchange);
+
+/* exchange_request.c and exchange_response.c: what a call tells (upstream/call.h). */
+
+void exchange_on_sending(void *owner);
+void exchange_on_upstream_drained(void *owner);
+void exchange_on_interim(void *owner, const struct http_head *head);
+void exchange_on_head(void *owner, const struct http_head *head,
+                      enum http_framing framing, uint64_t length);
+void exchange_on_content(void *owner, struct span content);
+void exchange_on_flush(void *owner);
+void exchange_on_end(void *owner, const struct http_head *trailers);
+void exchange_on_failed(void *owner, enum upstream_failure failure, const char *detail);
+
+#endif

@@ -1,0 +1,270 @@
+/* The exchange's second half: the answer, on its way back. */
+#include <stdio.h>
+
+#include "gateway/exchange_internal.h"
+
+/* Sends what was gathered. False: the connection closed, and the caller must return. */
+static bool flush(struct exchange *exchange)
+{
+    int count = exchange->vector_count;
+
+    exchange->vector_count = 0;
+    exchange->size_line_count = 0;
+    if (exchange->conn == NULL || count == 0)
+        return true;
+    return conn_write(exchange->conn, exchange->vectors, count);
+}
+
+static void gather(struct exchange *exchange, struct span bytes)
+{
+    exchange->vectors[exchange->vector_count++] =
+        (struct iovec){(void *)(uintptr_t)bytes.at, bytes.len};
+}
+
+/* Room for a chunk's three pieces and the body's end. */
+static bool make_room(struct exchange *exchange)
+{
+    return (exchange->vector_count + 6 <= EXCHANGE_VECTORS &&
+            exchange->size_line_count < EXCHANGE_SIZE_LINES) ||
+           flush(exchange);
+}
+
+void exchange_on_interim(void *owner, const struct http_head *head)
+{
+    struct exchange *exchange = owner;
+
+    if (exchange->conn == NULL || exchange->head.minor == 0)
+        return;
+    text_clear(&exchange->response_head);
+    if (forward_response_head(head, FORWARD_NONE, FORWARD_KEEP, SPAN(""),
+                              &exchange->response_head)) {
+        gather(exchange,
+               span_make(exchange->response_head.bytes, exchange->response_head.len));
+        if (!flush(exchange))
+            return;
+    }
+    if (exchange->request_state == REQUEST_SENDING && exchange->conn != NULL)
+        conn_want_body(exchange->conn, upstream_call_is_drained(exchange->call));
+}
+
+static enum forward_body choose_body(const struct exchange *exchange,
+                                     enum http_framing framing)
+{
+    switch (framing) {
+    case HTTP_FRAMING_NONE:
+        return FORWARD_NONE;
+    case HTTP_FRAMING_LENGTH:
+        return FORWARD_LENGTH;
+    case HTTP_FRAMING_CHUNKED:
+    case HTTP_FRAMING_UNTIL_CLOSE:
+        break;
+    }
+    return exchange->head.minor == 0 ? FORWARD_UNTIL_CLOSE : FORWARD_CHUNKED;
+}
+
+/* Upstream refused our key: the client must not take that for its own token's refusal. */
+static void refuse_key(struct exchange *exchange)
+{
+    upstream_call_cancel(exchange->call);
+    exchange->call = NULL;
+    exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
+    exchange_reply_error(exchange, REASON_KEY_REFUSED, NULL);
+}
+
+static void begin_tunnel(struct exchange *exchange)
+{
+    exchange->response_state = RESPONSE_RELAYING;
+    exchange->keep_alive = false;
+    if (exchange->conn == NULL || !flush(exchange))
+        return;
+    conn_begin_tunnel(exchange->conn);
+}
+
+/* Where the operation has a cache rule, with what the cache has to say. */
+static bool write_response_head(struct exchange *exchange, const struct http_head *head,
+                                enum forward_connection connection)
+{
+    struct text lines = {0};
+    bool is_written;
+
+    if (exchange->caching.role != CACHING_OFF && !forward_has_age(head))
+        text_add(&lines, SPAN("Age: 0\r\n"));
+    caching_add_lines(exchange, NULL, &lines);
+    is_written =
+        !lines.failed && forward_response_head(head, exchange->response_body, connection,
+                                               span_make(lines.bytes, lines.len),
+                                               &exchange->response_head);
+    text_fini(&lines);
+    return is_written;
+}
+
+void exchange_on_head(void *owner, const struct http_head *head,
+                      enum http_framing framing, uint64_t length)
+{
+    struct exchange *exchange = owner;
+    enum forward_connection connection;
+
+    change_end(exchange, true);
+    change_note_answer(exchange, head);
+    if (head->status == 401) {
+        refuse_key(exchange);
+        return;
+    }
+    if (fetch_on_head(exchange, head, length,
+                      framing == HTTP_FRAMING_LENGTH || framing == HTTP_FRAMING_NONE))
+        return;
+    exchange->status = head->status;
+    exchange->response_body = choose_body(exchange, framing);
+    if (exchange->response_body == FORWARD_UNTIL_CLOSE || !exchange->body.is_done ||
+        exchange->station->is_draining)
+        exchange->keep_alive = false;
+    connection =
+        head->status == 101 ? FORWARD_SAY_UPGRADE : exchange_connection(exchange);
+    text_clear(&exchange->response_head);
+    if (!write_response_head(exchange, head, connection)) {
+        exchange_refuse(exchange, REASON_NO_MEMORY, NULL);
+        return;
+    }
+    gather(exchange,
+           span_make(exchange->response_head.bytes, exchange->response_head.len));
+    exchange->response_state = RESPONSE_RELAYING;
+    if (head->status == 101)
+        begin_tunnel(exchange);
+}
+
+static void gather_chunk(struct exchange *exchange, struct span content)
+{
+    char *line = exchange->size_lines[exchange->size_line_count++];
+    int len = snprintf(line, EXCHANGE_SIZE_LINE_BYTES, "%zx\r\n", content.len);
+
+    gather(exchange, span_make(line, (size_t)len));
+    gather(exchange, content);
+    gather(exchange, SPAN("\r\n"));
+}
+
+void exchange_on_content(void *owner, struct span content)
+{
+    struct exchange *exchange = owner;
+
+    if (exchange->caching.is_collecting && fetch_on_content(exchange, content))
+        return;
+    exchange->response_body_bytes += content.len;
+    if (exchange->conn == NULL || !make_room(exchange))
+        return;
+    if (exchange->response_body == FORWARD_CHUNKED)
+        gather_chunk(exchange, content);
+    else
+        gather(exchange, content);
+}
+
+void exchange_on_flush(void *owner)
+{
+    struct exchange *exchange = owner;
+
+    if (!flush(exchange) || exchange->conn == NULL)
+        return;
+    if (exchange->conn->state == CONN_TUNNEL)
+        conn_note_tunnel_traffic(exchange->conn);
+    if (!conn_is_drained(exchange->conn))
+        upstream_call_pause(exchange->call);
+}
+
+void exchange_on_client_drained(struct exchange *exchange)
+{
+    if (exchange->conn->state == CONN_TUNNEL)
+        conn_note_tunnel_traffic(exchange->conn);
+    if (exchange->call != NULL)
+        upstream_call_resume(exchange->call);
+}
+
+static void gather_end(struct exchange *exchange, const struct http_head *trailers)
+{
+    if (exchange->response_body != FORWARD_CHUNKED)
+        return;
+    text_clear(&exchange->trailers);
+    if (trailers != NULL)
+        (void)forward_trailers(trailers, NULL, &exchange->trailers);
+    gather(exchange, SPAN("0\r\n"));
+    if (exchange->trailers.len > 0)
+        gather(exchange, span_make(exchange->trailers.bytes, exchange->trailers.len));
+    gather(exchange, SPAN("\r\n"));
+}
+
+static void end_answer(struct exchange *exchange, const struct http_head *trailers)
+{
+    exchange->response_state = RESPONSE_DONE;
+    if (!exchange->body.is_done)
+        exchange->keep_alive = false;
+    if (exchange->conn != NULL)
+        gather_end(exchange, trailers);
+    if (flush(exchange))
+        exchange_end(exchange);
+}
+
+void exchange_on_end(void *owner, const struct http_head *trailers)
+{
+    struct exchange *exchange = owner;
+
+    exchange->call = NULL;
+    if (exchange->caching.is_collecting) {
+        fetch_on_end(exchange);
+        return;
+    }
+    end_answer(exchange, trailers);
+}
+
+void exchange_end_stream(struct exchange *exchange)
+{
+    end_answer(exchange, NULL);
+}
+
+void exchange_start_stream(struct exchange *exchange, struct span head, struct span body,
+                           bool is_length_known, uint16_t status)
+{
+    struct text *out = &exchange->response_head;
+
+    exchange->status = status;
+    exchange->response_body = choose_body(
+        exchange, is_length_known ? HTTP_FRAMING_LENGTH : HTTP_FRAMING_CHUNKED);
+    if (exchange->response_body == FORWARD_UNTIL_CLOSE || exchange->station->is_draining)
+        exchange->keep_alive = false;
+    exchange->response_state = RESPONSE_RELAYING;
+    text_clear(out);
+    text_add(out, head);
+    if (exchange->response_body == FORWARD_CHUNKED)
+        text_add(out, SPAN("Transfer-Encoding: chunked\r\n"));
+    text_add_format(out, "Age: %lld\r\n",
+                    (long long)(exchange->caching.policy.initial_age_ms / 1000));
+    caching_add_lines(exchange, NULL, out);
+    text_add(out, forward_connection_line(exchange_connection(exchange)));
+    if (out->failed) {
+        exchange->caching.is_collecting = false;
+        exchange_refuse(exchange, REASON_NO_MEMORY, NULL);
+        return;
+    }
+    gather(exchange, span_make(out->bytes, out->len));
+    exchange->response_body_bytes = body.len;
+    if (body.len > 0 && exchange->response_body == FORWARD_CHUNKED)
+        gather_chunk(exchange, body);
+    else if (body.len > 0)
+        gather(exchange, body);
+    (void)flush(exchange);
+}
+
+void exchange_on_failed(void *owner, enum upstream_failure failure, const char *detail)
+{
+    struct exchange *exchange = owner;
+
+    exchange->call = NULL;
+    change_end(exchange, false);
+    if (fetch_on_failed(exchange, (int)reason_of_failure(failure)))
+        return;
+    if (exchange->response_state == RESPONSE_RELAYING) {
+        exchange->error = reason_row(reason_of_failure(failure))->proxy_error;
+        if (flush(exchange))
+            exchange_cut_short(exchange);
+        return;
+    }
+    exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
+    exchange_reply_error(exchange, reason_of_failure(failure), detail);
+}
