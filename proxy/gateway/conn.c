@@ -383,27 +383,31 @@ static bool parse_head(struct conn *conn)
     return true;
 }
 
-/* Between requests empty lines mean nothing (RFC 9112 2.2): they begin no request. */
-static void skip_empty_lines(struct conn *conn)
+/*
+ * Between requests empty lines mean nothing (RFC 9112 2.2): they begin no request. False
+ * when all that is there may be half of one.
+ */
+static bool skip_empty_lines(struct conn *conn)
 {
     if (conn->state != CONN_IDLE || conn->input == NULL)
-        return;
+        return true;
     while (conn->input_end - conn->input_start >= 2 &&
            memcmp(conn->input + conn->input_start, "\r\n", 2) == 0)
         conn->input_start += 2;
     compact_input(conn);
+    return conn->input_end != 1 || conn->input[0] != '\r';
 }
 
 /* Takes requests off the input until one must wait. A loop, so that pipelining is none.
  */
 static void advance(struct conn *conn)
 {
-    bool goes_on = true;
+    bool goes_on;
 
     if (conn->is_advancing)
         return;
     conn->is_advancing = true;
-    skip_empty_lines(conn);
+    goes_on = skip_empty_lines(conn);
     while (goes_on && conn->input_end > conn->input_start &&
            (conn->state == CONN_IDLE || conn->state == CONN_HEAD))
         goes_on = (conn->state == CONN_HEAD || begin_head(conn)) && parse_head(conn);

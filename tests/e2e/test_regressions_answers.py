@@ -232,6 +232,18 @@ def test_empty_lines_between_requests_mean_nothing(make_stage, lines):
         client.assert_closed()
 
 
+def test_half_an_empty_line_between_requests_begins_none(make_stage):
+    stage = single(make_stage, header_timeout="300ms")
+    with stage.connect() as client, stage.connect() as slow:
+        assert client.ask(stage.request(b"GET /v1/a HTTP/1.1")).status == 200
+        client.send(b"\r")
+        wait_taken(client.sock)
+        slow.send(b"GET /v1/slow")
+        assert slow.read_response().status == 408
+        assert not client.is_readable()
+        assert client.ask(b"\n" + stage.request(b"GET /v1/a HTTP/1.1")).status == 200
+
+
 # -- what a request may not do ---------------------------------------------------------------------
 
 
