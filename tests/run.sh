@@ -13,6 +13,7 @@ source "$root/deploy/lib/build.sh"
 
 test_packages=(
     check openssl
+    spin
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema
 )
 
@@ -94,6 +95,22 @@ tested_stage() {
         ended[$name]=ok
     fi
     add_line "$status" "$name" $((SECONDS - start)) "$(counted "$good" "$bad" "$left_out")"
+}
+
+# counted_stage NAME COMMAND...: COMMAND's last line is "N passed, N failed".
+counted_stage() {
+    local name=$1 start=$SECONDS status=ok last good=0 bad=1
+    shift
+    say "$name"
+    "$@" | tee "$results/counted.txt" || true
+    last=$(tail -n 1 "$results/counted.txt")
+    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+        good=${BASH_REMATCH[1]} bad=${BASH_REMATCH[2]}
+        ((good + bad > 0)) || bad=1
+    fi
+    passed=$((passed + good)) failed=$((failed + bad))
+    ((bad == 0)) || status=FAILED
+    add_line "$status" "$name" $((SECONDS - start)) "$(counted "$good" "$bad" 0)"
 }
 
 # after NAME STAGE...: the stage, if the one called NAME went well; it counts as failed if not.
@@ -187,7 +204,7 @@ quickstart() {
 }
 
 lint_scripts() {
-    (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh tests/*.sh tests/bench/*.sh)
+    (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh tests/*.sh tests/*/*.sh)
 }
 
 prepare() {
@@ -210,6 +227,7 @@ run_stages() {
             tested_stage "end-to-end tests ($preset)" end_to_end_tests "$preset"
     done
     after "build (dev)" tested_stage "samples and scripts" sample_tests
+    counted_stage "model of the generations (spin)" "$root/tests/model/run.sh"
     stage "quickstart --once" quickstart
     if command -v clang >/dev/null; then
         stage "build (clang)" build_with_clang
