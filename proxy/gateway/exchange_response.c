@@ -165,7 +165,9 @@ void exchange_on_flush(void *owner)
         return;
     if (exchange->conn->state == CONN_TUNNEL)
         conn_note_tunnel_traffic(exchange->conn);
-    if (!conn_is_drained(exchange->conn))
+    /* Others may wait for what is collected: its own client must not hold them up. What
+     * queues for that one is bounded by the largest answer that is collected at all. */
+    if (!conn_is_drained(exchange->conn) && !exchange->caching.is_collecting)
         upstream_call_pause(exchange->call);
 }
 
