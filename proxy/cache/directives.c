@@ -109,6 +109,12 @@ static void take_smaller(int64_t *field, int64_t value)
         *field = value;
 }
 
+static void take_larger(int64_t *field, int64_t value)
+{
+    if (*field == CACHE_ABSENT || value > *field)
+        *field = value;
+}
+
 static void read_seconds(const struct directive *directive,
                          struct cache_directives *directives)
 {
@@ -118,7 +124,6 @@ static void read_seconds(const struct directive *directive,
     } known[] = {
         {SPAN("max-age"), &directives->max_age},
         {SPAN("s-maxage"), &directives->s_maxage},
-        {SPAN("min-fresh"), &directives->min_fresh},
         {SPAN("stale-while-revalidate"), &directives->stale_while_revalidate},
         {SPAN("stale-if-error"), &directives->stale_if_error},
     };
@@ -127,6 +132,8 @@ static void read_seconds(const struct directive *directive,
         if (span_equal_nocase(directive->name, known[i].name))
             take_smaller(known[i].field, seconds_of(directive));
     }
+    if (span_equal_nocase(directive->name, SPAN("min-fresh")))
+        take_larger(&directives->min_fresh, seconds_of(directive));
     if (span_equal_nocase(directive->name, SPAN("max-stale")))
         take_smaller(&directives->max_stale,
                      directive->has_value ? seconds_of(directive) : CACHE_FOREVER_S);

@@ -11,6 +11,17 @@ static const struct http_field *find_named(const struct http_head *head, struct 
     return NULL;
 }
 
+/* The field if there is just one: two dates are none (RFC 9110 13.1.3). */
+static const struct http_field *find_single(const struct http_head *head,
+                                            struct span name)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < head->field_count; i++)
+        count += span_equal_nocase(http_field_name(head, &head->fields[i]), name);
+    return count == 1 ? find_named(head, name) : NULL;
+}
+
 static struct span without_weakness(struct span tag)
 {
     return span_starts_with(tag, SPAN("W/")) ? span_make(tag.at + 2, tag.len - 2) : tag;
@@ -71,7 +82,7 @@ static bool tags_match(const struct http_head *request, struct span etag)
 bool cache_client_has_it(const struct http_head *request, struct span etag,
                          struct span last_modified, int64_t now_wall_ms)
 {
-    const struct http_field *since = find_named(request, SPAN("if-modified-since"));
+    const struct http_field *since = find_single(request, SPAN("if-modified-since"));
     int64_t since_ms, modified_ms;
 
     if (find_named(request, SPAN("if-none-match")) != NULL)

@@ -7,21 +7,38 @@ enum { MOST_ELEMENTS = 64 };
 struct elements {
     struct span list[MOST_ELEMENTS];
     size_t count;
+    bool is_present; /* there is such a field, perhaps an empty one */
 };
 
-/* The next element of a list whose commas may stand in quotes. */
+/* How long the element is: commas in quotes and in comments (RFC 9110 5.6.5) are its own.
+ */
+static size_t element_length(struct span list)
+{
+    bool is_quoted = false;
+    size_t depth = 0, len = 0;
+
+    for (; len < list.len; len++) {
+        char byte = list.at[len];
+
+        if ((is_quoted || depth > 0) && byte == '\\' && len + 1 < list.len)
+            len++;
+        else if (byte == '"' && depth == 0)
+            is_quoted = !is_quoted;
+        else if (byte == '(' && !is_quoted)
+            depth++;
+        else if (byte == ')' && !is_quoted && depth > 0)
+            depth--;
+        else if (byte == ',' && !is_quoted && depth == 0)
+            break;
+    }
+    return len;
+}
+
 static bool next_element(struct span *list, struct span *element)
 {
     while (list->len > 0) {
-        bool is_quoted = false;
-        size_t len = 0;
+        size_t len = element_length(*list);
 
-        for (; len < list->len && (is_quoted || list->at[len] != ','); len++) {
-            if (is_quoted && list->at[len] == '\\' && len + 1 < list->len)
-                len++;
-            else if (list->at[len] == '"')
-                is_quoted = !is_quoted;
-        }
         *element = span_trim(span_make(list->at, len));
         len += len < list->len; /* the comma */
         list->at += len;
@@ -39,6 +56,7 @@ static bool collect(const struct http_head *head, struct span name, bool as_forw
     struct span element;
 
     elements->count = 0;
+    elements->is_present = false;
     for (unsigned i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
         struct span list = http_field_value(head, field);
@@ -46,6 +64,7 @@ static bool collect(const struct http_head *head, struct span name, bool as_forw
         if (!span_equal_nocase(http_field_name(head, field), name) ||
             (as_forwarded && field->is_hop_by_hop))
             continue;
+        elements->is_present = true;
         while (next_element(&list, &element)) {
             if (elements->count == MOST_ELEMENTS)
                 return false;
@@ -121,8 +140,11 @@ static void add_values(struct span name, const struct http_head *request,
     }
     if (is_free)
         qsort(elements.list, elements.count, sizeof(elements.list[0]), compare);
+    if (elements.is_present)
+        text_add_byte(key, ':');
     for (size_t i = 0; i < elements.count; i++) {
-        text_add_byte(key, i > 0 ? ',' : ':');
+        if (i > 0)
+            text_add_byte(key, ',');
         if (is_free)
             add_lower(key, elements.list[i]);
         else

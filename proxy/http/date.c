@@ -85,7 +85,7 @@ static bool parse_imf(struct span text, struct tm *tm)
 static bool parse_rfc850(struct span text, int64_t now_wall_ms, struct tm *tm)
 {
     time_t now = (time_t)(now_wall_ms / 1000);
-    struct tm today;
+    struct tm today, limit, read;
     int day, year;
 
     if (!take_name(&text, long_days, 7, &day) || !take(&text, ", ") ||
@@ -95,8 +95,11 @@ static bool parse_rfc850(struct span text, int64_t now_wall_ms, struct tm *tm)
         !take(&text, " GMT") || text.len > 0)
         return false;
     (void)gmtime_r(&now, &today);
+    limit = today;
+    limit.tm_year += 50;
     tm->tm_year = today.tm_year / 100 * 100 + year;
-    if (tm->tm_year > today.tm_year + 50)
+    read = *tm;
+    if (timegm(&read) > timegm(&limit))
         tm->tm_year -= 100;
     return true;
 }
@@ -121,7 +124,7 @@ static bool parse_asctime(struct span text, struct tm *tm)
 
 bool http_date_parse(struct span text, int64_t now_wall_ms, int64_t *wall_ms)
 {
-    struct tm tm = {0}, normal;
+    struct tm tm = {0}, midnight;
     time_t seconds;
 
     if (!parse_imf(text, &tm)) {
@@ -134,10 +137,12 @@ bool http_date_parse(struct span text, int64_t now_wall_ms, int64_t *wall_ms)
     }
     if (tm.tm_sec > 60 || tm.tm_min > 59 || tm.tm_hour > 23)
         return false;
-    normal = tm;
-    seconds = timegm(&normal);
-    if (normal.tm_mon != tm.tm_mon || tm.tm_mday < 1)
-        return false; /* the 31st of June */
+    midnight =
+        (struct tm){.tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = tm.tm_mday};
+    (void)timegm(&midnight);
+    if (midnight.tm_mday != tm.tm_mday)
+        return false;      /* the 31st of June */
+    seconds = timegm(&tm); /* a leap second is the next minute's first */
     *wall_ms = (int64_t)seconds * 1000;
     return true;
 }

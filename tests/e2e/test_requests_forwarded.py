@@ -270,6 +270,29 @@ def test_connection_close_is_honoured_after_the_answer(stage):
         client.assert_closed()
 
 
+@pytest.mark.parametrize("start, lines", [(b"GET /v1/a HTTP/1.1", [b"Connection: close"]),
+                                          (b"GET /v1/a HTTP/1.1", [b"Connection: keep-alive, CLOSE"]),
+                                          (b"GET /v1/a HTTP/1.0", [])], ids=["close", "listed", "http-1.0"])
+def test_nothing_behind_the_last_request_of_a_connection_is_read(stage, start, lines):
+    with stage.connect() as client:
+        client.send(stage.request(start, *lines) + stage.request(b"GET /v1/b HTTP/1.1"))
+        assert client.read_response().status == 200
+        client.assert_closed()
+    stage.assert_only_forwarded(1)
+
+
+def test_a_request_arrives_whole_wherever_it_was_split(stage):
+    data = stage.request(b"POST /v1/a?b HTTP/1.1", b"A: 1", b"Transfer-Encoding: chunked") + (
+        b"5;x=y\r\nhello\r\n0\r\nT: 1\r\n\r\n")
+    with stage.connect() as client:
+        for at in range(1, len(data)):
+            client.send(data[:at])
+            client.send(data[at:])
+            assert client.read_response().status == 200
+    seen = {(request.head, request.body, tuple(request.trailers)) for request in stage.origin.requests}
+    assert len(seen) == 1 and len(stage.origin.requests) == len(data) - 1
+
+
 def echo(peer, request):
     body = peer.read_body(request)
     peer.send(wire.response(b"HTTP/1.1 200 OK", b"X-Seen: " + request.method + b" " + request.target, body=body))

@@ -88,6 +88,17 @@ def test_an_answer_without_a_body_ends_with_its_head_and_the_connection_goes_on(
         assert client.ask(stage.request(b"GET /v1/next HTTP/1.1")).body == b"ok"
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 5", CHUNKED])
+@pytest.mark.parametrize("start", [b"HTTP/1.1 103 Early Hints", b"HTTP/1.1 204 No Content"])
+def test_an_answer_that_has_no_body_is_relayed_without_framing(stage, start, framing):
+    bare = wire.head(start, framing, b"X: y")
+    stage.origin.answer = bare if b"204" in start else bare + wire.response()
+    answer = stage.get(b"/v1/a")
+    shown = answer if b"204" in start else answer.interim[0]
+    assert shown.start == start and shown.values("X") == [b"y"]
+    assert shown.values("Content-Length") == shown.values("Transfer-Encoding") == []
+
+
 def test_the_length_that_a_head_answer_announces_goes_through(stage):
     stage.origin.answer = answer_head(b"Content-Length: 1234")
     assert stage.get(b"/v1/a", method=b"HEAD").values("Content-Length") == [b"1234"]
