@@ -57,18 +57,35 @@ void text_add_byte(struct text *text, char byte)
 
 void text_add_format(struct text *text, const char *format, ...)
 {
+    size_t room = text->failed ? 0 : text->capacity - text->len;
     va_list args, again;
     int len;
 
     va_start(args, format);
     va_copy(again, args);
-    len = vsnprintf(NULL, 0, format, args);
-    if (len >= 0 && reserve(text, (size_t)len)) {
+    /* Mostly it fits into what is there. */
+    len = vsnprintf(room > 0 ? text->bytes + text->len : NULL, room, format, args);
+    if (len >= 0 && (size_t)len >= room && reserve(text, (size_t)len))
         (void)vsnprintf(text->bytes + text->len, (size_t)len + 1, format, again);
+    if (len >= 0 && !text->failed)
         text->len += (size_t)len;
-    }
     va_end(again);
     va_end(args);
+}
+
+void text_add_number(struct text *text, int64_t number)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+
+    do {
+        digits[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (number < 0)
+        text_add_byte(text, '-');
+    text_add(text, span_make(digits + at, sizeof(digits) - at));
 }
 
 size_t text_utf8_length(struct span bytes)

@@ -27,6 +27,9 @@ void text_add(struct text *text, struct span bytes);
 void text_add_byte(struct text *text, char byte);
 void text_add_format(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Adds a decimal number: for where it is done often. */
+void text_add_number(struct text *text, int64_t number);
+
 /*
  * Adds a JSON string with its quotes. Control bytes are escaped, invalid UTF-8 becomes
  * U+FFFD: whatever a peer sent, the line stays one line of valid JSON.

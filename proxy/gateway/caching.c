@@ -141,14 +141,17 @@ void caching_add_lines(const struct exchange *exchange, const struct cache_entry
 
     if (caching->role == CACHING_OFF)
         return;
-    if (entry != NULL)
-        text_add_format(out, "Age: %lld\r\n", (long long)(age_ms / 1000));
+    if (entry != NULL) {
+        text_add(out, SPAN("Age: "));
+        text_add_number(out, age_ms / 1000);
+        text_add(out, SPAN("\r\n"));
+    }
     if (caching->forward_reason == NULL) {
         int64_t left_ms = entry->policy.lifetime_ms - age_ms;
 
-        text_add_format(
-            out, "Cache-Status: psgate; hit; ttl=%lld\r\n",
-            (long long)(left_ms >= 0 ? left_ms / 1000 : -((-left_ms + 999) / 1000)));
+        text_add(out, SPAN("Cache-Status: psgate; hit; ttl="));
+        text_add_number(out, left_ms >= 0 ? left_ms / 1000 : -((-left_ms + 999) / 1000));
+        text_add(out, SPAN("\r\n"));
         return;
     }
     text_add_format(out, "Cache-Status: psgate; fwd=%s", caching->forward_reason);

@@ -246,6 +246,45 @@ START_TEST(escaped_bytes_are_printable_ascii)
 }
 END_TEST
 
+static const struct {
+    int64_t number;
+    const char *text;
+} numbers[] = {
+    {0, "0"},
+    {7, "7"},
+    {10, "10"},
+    {-1, "-1"},
+    {1234567890123, "1234567890123"},
+    {INT64_MAX, "9223372036854775807"},
+    {INT64_MIN, "-9223372036854775808"},
+};
+
+START_TEST(a_number_is_added_in_decimal)
+{
+    struct text text = {0};
+
+    text_add_number(&text, numbers[_i].number);
+    ck_assert_str_eq(text.bytes, numbers[_i].text);
+    text_fini(&text);
+}
+END_TEST
+
+START_TEST(formatted_text_of_any_length_is_added_whole)
+{
+    struct text text = {0};
+
+    for (int width = 0; width < 300; width++) {
+        size_t before = text.len;
+
+        text_add_format(&text, "%*s|", width, "");
+        ck_assert_uint_eq(text.len, before + (size_t)width + 1);
+        ck_assert_int_eq(text.bytes[text.len - 1], '|');
+        ck_assert_int_eq(text.bytes[text.len], '\0');
+    }
+    text_fini(&text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base/text");
@@ -265,5 +304,7 @@ int main(void)
     tcase_add_test(json, every_byte_makes_a_line_of_printable_json);
     tcase_add_test(json, members_are_separated_by_commas);
     tcase_add_loop_test(json, escaped_bytes_are_printable_ascii, 0, ROWS(escapes));
+    tcase_add_loop_test(growth, a_number_is_added_in_decimal, 0, ROWS(numbers));
+    tcase_add_test(growth, formatted_text_of_any_length_is_added_whole);
     return run_suite(suite);
 }
