@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-FIGURES = ("requests_per_second", "cpu_us_per_request", "p99_ms")
+FIGURES = ("requests_per_second", "cpu_us_per_request", "busy", "p99_ms")
 
 
 def read_rounds(path):
@@ -17,7 +17,8 @@ def read_rounds(path):
     table = {}
     for line in Path(path).read_text().splitlines():
         row, server, seconds, requests, cpu_ns, p99_us = line.split("\t")
-        values = (int(requests) / float(seconds), int(cpu_ns) / 1000 / int(requests), int(p99_us) / 1000)
+        values = (int(requests) / float(seconds), int(cpu_ns) / 1000 / int(requests),
+                  int(cpu_ns) / 1e9 / float(seconds), int(p99_us) / 1000)
         cell = table.setdefault((row, server), {figure: [] for figure in FIGURES})
         for figure, value in zip(FIGURES, values):
             cell[figure].append(value)
@@ -29,22 +30,20 @@ def spread(values, form):
 
 
 def print_table(table):
-    line = "{:<20} {:<10} {:<32} {:<26} {}"
-    print(line.format("", "", "requests/s", "CPU a request, us", "p99, ms"))
+    line = "{:<15} {:<10} {:<32} {:<24} {:<10} {}"
+    print(line.format("", "", "requests/s", "CPU a request, us", "core busy", "p99, ms"))
     shown = None
     for (row, server), cell in table.items():
-        rates, cpu, p99 = (cell[figure] for figure in FIGURES)
+        rates, cpu, busy, p99 = (cell[figure] for figure in FIGURES)
         print(line.format(row if row != shown else "", server, spread(rates, ",.0f"), spread(cpu, ".2f"),
-                          f"{median(p99):.2f}"))
+                          f"{median(busy):.0%}", f"{median(p99):.2f}"))
         shown = row
 
 
-def ratios(table):
-    """By row: psgate's CPU a request as a part of nginx's, of the medians."""
-    def cpu(row, server):
-        return median(table[row, server]["cpu_us_per_request"])
-
-    return {row: cpu(row, "psgate") / cpu(row, "nginx") for row, server in table if server == "psgate"}
+def ratios(table, figure, other):
+    """By row: psgate's figure as a part of the other server's, of the medians."""
+    return {row: median(cell[figure]) / median(table[row, other][figure])
+            for (row, server), cell in table.items() if server == "psgate" and (row, other) in table}
 
 
 def main(rounds, machine, json_path=None):
@@ -55,13 +54,20 @@ def main(rounds, machine, json_path=None):
     print()
     print_table(table)
     print()
-    for row, ratio in ratios(table).items():
+    cpu = ratios(table, "cpu_us_per_request", "nginx")
+    cpu_to_ceiling = ratios(table, "cpu_us_per_request", "responder")
+    rate_to_ceiling = ratios(table, "requests_per_second", "responder")
+    for row, ratio in cpu.items():
         print(f"{row}: psgate takes {ratio:.2f} times the CPU of nginx a request")
+    for row, ratio in rate_to_ceiling.items():
+        print(f"{row}: psgate answers {ratio:.2f} times the responder's requests a second"
+              f" (and takes {cpu_to_ceiling[row]:.2f} times its CPU a request)")
     if json_path:
         results = [{"row": row, "server": server,
                     **{figure: {"median": median(values), "rounds": values} for figure, values in cell.items()}}
                    for (row, server), cell in table.items()]
-        report = {"machine": facts, "results": results, "cpu_ratio_to_nginx": ratios(table)}
+        report = {"machine": facts, "results": results, "cpu_ratio_to_nginx": cpu,
+                  "cpu_ratio_to_responder": cpu_to_ceiling, "rate_ratio_to_responder": rate_to_ceiling}
         Path(json_path).write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# psgate beside nginx on the same job: token checked, API key injected, request passed on.
+# psgate beside others on the same job: token checked, API key injected, request passed on or
+# answered from the cache.
 # shellcheck source-path=SCRIPTDIR
 set -euo pipefail
 
@@ -13,6 +14,12 @@ source "$root/deploy/lib/packages.sh"
 source "$root/deploy/lib/build.sh"
 # shellcheck source=../../deploy/lib/server.sh
 source "$root/deploy/lib/server.sh"
+# shellcheck source=servers.sh
+source "$here/servers.sh"
+# shellcheck source=pass.sh
+source "$here/pass.sh"
+# shellcheck source=hit.sh
+source "$here/hit.sh"
 
 bench_packages=(wrk openssl python3 util-linux)
 
@@ -20,35 +27,44 @@ usage() {
     cat <<'END'
 Usage: tests/bench/run.sh [OPTIONS]
 
-Measures pass-through requests a second and CPU time a request of psgate and nginx, in turn
-on one machine: each with one worker on core 1; load (wrk) and upstream on core 0; 64
-keep-alive connections; a 173-byte JSON answer; once with a plain and once with a TLS
-upstream. Loopback only. Installs nginx and wrk if they are missing (the nginx service, if
-installed here, is stopped and disabled), and builds the release preset.
+Measures requests a second and CPU time a request, in turn on one machine: each server with
+one worker on core 1; load (wrk) and upstream on core 0; 64 keep-alive connections; a 173-byte
+JSON answer; loopback only.
 
-  --quick         about a minute (3 rounds of 3 s) instead of four (5 rounds of 8 s)
+  pass   psgate and nginx pass requests on, to a plain and to a TLS upstream
+  hit    psgate, nginx (proxy_cache in memory), HAProxy and Varnish answer from their caches;
+         beside them a bare epoll responder: the ceiling of this machine
+
+Installs nginx, haproxy, varnish and wrk if they are missing (a service that comes with one of
+them is stopped and disabled), and builds the release preset.
+
+  --quick         about 70 s (3 rounds of 2 s) instead of seven minutes (5 rounds of 8 s)
+  --only WHAT     pass or hit alone
   --rounds N      so many rounds
   --seconds N     so long each
   --json FILE     write the figures there too
   --binary FILE   measure this psgate instead of building one
+  --sieve         only this: hit ratios of the cache's eviction beside LRU, on a Zipf trace
   -h, --help      this text
 END
 }
 
 rounds=5
 seconds=8
+parts=(pass hit)
 json=''
 binary=''
 connections=64
-path=/v1/teams/bench/secrets # of an operation without a cache rule
 server_core=1
 load_core=0
+sieve_only=false
 
 read_arguments() {
     while (($# > 0)); do
         case $1 in
-        --quick) rounds=3 seconds=3 ;;
-        --rounds | --seconds | --json | --binary)
+        --quick) rounds=3 seconds=2 ;;
+        --sieve) sieve_only=true ;;
+        --only | --rounds | --seconds | --json | --binary)
             [[ -n ${2:-} ]] || misused "$1 needs a value"
             take_option "$1" "$2"
             shift
@@ -65,6 +81,10 @@ read_arguments() {
 
 take_option() {
     case $1 in
+    --only)
+        [[ $2 == pass || $2 == hit ]] || misused "--only takes pass or hit"
+        parts=("$2")
+        ;;
     --rounds | --seconds)
         [[ $2 =~ ^[1-9][0-9]{0,3}$ ]] || misused "$1 takes a number"
         printf -v "${1#--}" '%s' "$2"
@@ -75,6 +95,7 @@ take_option() {
 }
 
 folder=''
+memory=''  # a folder on tmpfs
 servers=() # the pids to end
 
 tidy_up() {
@@ -84,25 +105,44 @@ tidy_up() {
         stop_server "$pid" || true
     done
     [[ -z $folder ]] || rm -rf "$folder"
+    [[ -z $memory ]] || rm -rf "$memory"
 }
 
-# Debian starts the service with the package; one that was there before is not ours to stop.
+make_folders() {
+    folder=$(mktemp -d "${TMPDIR:-/tmp}/psgate-bench.XXXXXX")
+    [[ $(stat -f -c %T /dev/shm 2>/dev/null) == tmpfs && -w /dev/shm ]] ||
+        die "/dev/shm is not there or not a tmpfs: the caches would be on disk"
+    memory=$(mktemp -d /dev/shm/psgate-bench.XXXXXX)
+}
+
 install() {
     need_packages "${build_packages[@]}" "${bench_packages[@]}"
-    if ! command -v nginx >/dev/null; then
-        need_packages nginx-light
-        silence_nginx_service
+    need_server nginx nginx-light nginx
+    if [[ " ${parts[*]} " == *' hit '* ]]; then
+        need_server haproxy haproxy haproxy
+        need_server varnishd varnish varnish varnishncsa
     fi
 }
 
-silence_nginx_service() {
+# need_server COMMAND PACKAGE SERVICE...: Debian starts the services with the package; ones that
+# were there before are not ours to stop.
+need_server() {
+    local service
+    ! command -v "$1" >/dev/null || return 0
+    need_packages "$2"
+    for service in "${@:3}"; do
+        silence_service "$service"
+    done
+    note "What the package $2 started is stopped and disabled."
+}
+
+silence_service() {
     if [[ -d /run/systemd/system ]]; then
-        as_root systemctl --quiet disable --now nginx
+        as_root systemctl --quiet disable --now "$1"
     else
-        as_root service nginx stop >/dev/null 2>&1 || true
-        as_root update-rc.d nginx disable >/dev/null
+        as_root service "$1" stop >/dev/null 2>&1 || true
+        as_root update-rc.d "$1" disable >/dev/null 2>&1 || true
     fi
-    note "The nginx service that came with the package is stopped and disabled."
 }
 
 make_programs() {
@@ -132,164 +172,28 @@ make_key_and_token() {
     token=$("$binary" token create --clients "$folder/clients.json" --name bench)
 }
 
-# Below the range that the system gives to outgoing connections.
-free_port() {
-    local port
-    for _ in {1..100}; do
-        port=$((10000 + RANDOM % 20000))
-        if ! is_port_taken 127.0.0.1 "$port"; then
-            echo "$port"
-            return
-        fi
-    done
-    die "no free port"
-}
-
-start_responder() {
-    start_server "$folder" taskset -c "$load_core" "$folder/responder" "$key" ||
-        die "the responder did not start"
-    servers+=("$server_pid")
-    responder_pid=$server_pid
-    responder_url=$server_url
-}
-
-# What every nginx here has in common; the rest of "http" is on standard input. Root's worker
-# stays root: the folder is private.
-write_nginx_config() {
-    local user=''
-    ((EUID != 0)) || user='user root;'
-    cat >"$folder/$1.conf" <<END
-$user
-daemon off;
-worker_processes 1;
-pid $folder/$1.pid;
-error_log $folder/$1.log crit;
-events { worker_connections 1024; }
-http {
-    access_log off;
-    client_body_temp_path $folder/$1-body;
-    proxy_temp_path $folder/$1-proxy;
-    fastcgi_temp_path $folder/$1-fastcgi;
-    uwsgi_temp_path $folder/$1-uwsgi;
-    scgi_temp_path $folder/$1-scgi;
-    keepalive_requests 1000000000;
-    map_hash_bucket_size 256;
-$(cat)
-}
-END
-}
-
-# start_nginx NAME CORE: waits for its worker, which it makes once it listens. Sets
-# nginx_worker_pid.
-start_nginx() {
-    local pid
-    taskset -c "$2" nginx -e "$folder/$1.log" -c "$folder/$1.conf" </dev/null &
-    pid=$!
-    servers+=("$pid")
-    for _ in {1..200}; do
-        nginx_worker_pid=$(tr -d ' ' 2>/dev/null <"/proc/$pid/task/$pid/children") || break
-        [[ -z $nginx_worker_pid ]] || return 0
-        sleep 0.05
-    done
-    cat "$folder/$1.log" >&2
-    die "nginx ($1) did not start"
-}
-
-# The responder has no TLS: nginx stands in, with the same answer to the same key.
-start_tls_upstream() {
-    tls_port=$(free_port)
-    write_nginx_config upstream <<END
-    server {
-        listen 127.0.0.1:$tls_port ssl;
-        ssl_certificate $folder/upstream.pem;
-        ssl_certificate_key $folder/upstream.key;
-        ssl_protocols TLSv1.2 TLSv1.3;
-        default_type application/json;
-        location / {
-            if (\$http_authorization != "Bearer $key") { return 401; }
-            return 200 '$body';
-        }
-        location = /count { stub_status; }
-    }
-END
-    start_nginx upstream "$load_core"
-}
-
-start_nginx_proxy() {
-    nginx_plain_port=$(free_port)
-    nginx_tls_port=$(free_port)
-    write_nginx_config proxy <<END
-    map \$http_authorization \$is_known { default 0; "Bearer $token" 1; }
-    upstream plain { server ${responder_url#http://}; keepalive 64; keepalive_requests 1000000000; }
-    upstream tls { server 127.0.0.1:$tls_port; keepalive 64; keepalive_requests 1000000000; }
-    proxy_http_version 1.1;
-    proxy_set_header Connection "";
-    proxy_set_header Authorization "Bearer $key";
-    server {
-        listen 127.0.0.1:$nginx_plain_port;
-        location / {
-            if (\$is_known = 0) { return 401; }
-            proxy_pass http://plain;
-        }
-    }
-    server {
-        listen 127.0.0.1:$nginx_tls_port;
-        location / {
-            if (\$is_known = 0) { return 401; }
-            proxy_pass https://tls;
-            proxy_ssl_protocols TLSv1.2 TLSv1.3;
-            proxy_ssl_trusted_certificate $folder/ca.pem;
-            proxy_ssl_name localhost;
-            proxy_ssl_server_name on;
-            proxy_ssl_verify on;
-            proxy_ssl_session_reuse on;
-        }
-    }
-END
-    start_nginx proxy "$server_core"
-    nginx_pid=$nginx_worker_pid
-    nginx_plain_url=http://127.0.0.1:$nginx_plain_port
-    nginx_tls_url=http://127.0.0.1:$nginx_tls_port
-}
-
-# start_psgate NAME UPSTREAM-MEMBERS
-start_psgate() {
-    cat >"$folder/$1.json" <<END
-{
-  "listen": [{ "address": "127.0.0.1:0" }],
-  "workers": 1,
-  "upstream": { $2 },
-  "credentials": { "default": { "api_key_file": "api-key" } },
-  "clients_file": "clients.json",
-  "log": { "level": "warn", "access": false }
-}
-END
-    start_server "$folder" taskset -c "$server_core" "$binary" serve -c "$folder/$1.json" ||
-        die "psgate did not start (its own words are above)"
-    servers+=("$server_pid")
-}
-
 start_servers() {
-    start_responder
-    body=$(curl -q -sS --noproxy '*' -H "Authorization: Bearer $key" "$responder_url")
-    start_tls_upstream
-    start_nginx_proxy
-    start_psgate plain "\"url\": \"$responder_url\""
-    psgate_plain_pid=$server_pid psgate_plain_url=$server_url
-    start_psgate tls "\"url\": \"https://localhost:$tls_port\", \"ca_file\": \"ca.pem\""
-    psgate_tls_pid=$server_pid psgate_tls_url=$server_url
-    plain_count=$responder_url/count
-    tls_count=https://localhost:$tls_port/count
+    local part
+    start_responder "$load_core" "$key"
+    responder_pid=$server_pid responder_url=$server_url responder_count=$server_url/count
+    body=$(fetch_with "$key" "$responder_url")
+    for part in "${parts[@]}"; do
+        "start_${part}_servers"
+    done
+}
+
+# fetch_with TOKEN [OPTION...] URL
+fetch_with() {
+    curl -q -sS --noproxy '*' -H "Authorization: Bearer $1" "${@:2}"
 }
 
 # Whether a server does the job at all: the right token, and the wrong one.
 check_job() {
-    local url=$1 got
-    got=$(curl -q -sS --noproxy '*' -H "Authorization: Bearer $token" "$url$path")
-    [[ $got == "$body" ]] || die "$url does not answer with the upstream's body but with: $got"
-    got=$(curl -q -sS --noproxy '*' -o /dev/null -w '%{http_code}' -H 'Authorization: Bearer wrong' \
-        "$url$path")
-    [[ $got == 401 ]] || die "$url answers a wrong token with $got"
+    local got
+    got=$(fetch_with "$token" "$1")
+    [[ $got == "$body" ]] || die "$1 does not answer with the upstream's body but with: $got"
+    got=$(fetch_with wrong -o /dev/null -w '%{http_code}' "$1")
+    [[ $got == 401 ]] || die "$1 answers a wrong token with $got"
 }
 
 # Nanoseconds on a core, of all the threads of a process: user and system time.
@@ -306,7 +210,7 @@ cpu_ns() {
 # load URL TOKEN SECONDS: "figures REQUESTS P99 ERRORS"
 load() {
     taskset -c "$load_core" wrk -t1 -c"$connections" -d"$3s" -s "$here/wrk.lua" \
-        -H "Authorization: Bearer $2" "$1$path" | grep ^figures
+        -H "Authorization: Bearer $2" "$1" | grep ^figures
 }
 
 # reached COUNT-URL: how many requests the upstream has had: a number alone, or the third of
@@ -316,39 +220,48 @@ reached() {
         sed -n -E 's/^ *([0-9]+ [0-9]+ )?([0-9]+) *$/\2/p'
 }
 
-# measure ROW SERVER PID URL COUNT-URL [TOKEN]: a line more in the file of rounds. What was
-# not passed on does not count: that each request reached the upstream is checked.
+# measure ROW SERVER PID URL TOKEN: a line more in the file of rounds. Sets measured_requests.
 measure() {
-    local cpu arrived requests p99 errors
-    arrived=$(reached "$5")
+    local cpu p99 errors
     cpu=$(cpu_ns "$3")
-    read -r _ requests p99 errors <<<"$(load "$4" "${6:-$token}" "$seconds")"
+    read -r _ measured_requests p99 errors <<<"$(load "$4" "$5" "$seconds")"
     cpu=$(($(cpu_ns "$3") - cpu))
-    arrived=$(($(reached "$5") - arrived))
-    ((errors == 0 && requests > 0)) || die "$2 ($1): $errors of $requests requests went wrong"
-    ((arrived >= requests)) || die "$2 ($1): only $arrived of $requests requests reached the upstream"
+    ((errors == 0 && measured_requests > 0)) ||
+        die "$2 ($1): $errors of $measured_requests requests went wrong"
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' \
-        "$1" "$2" "$seconds" "$requests" "$cpu" "$p99" >>"$folder/rounds"
+        "$1" "$2" "$seconds" "$measured_requests" "$cpu" "$p99" >>"$folder/rounds"
 }
 
 measure_all() {
-    local round url
-    for url in "$psgate_plain_url" "$nginx_plain_url" "$psgate_tls_url" "$nginx_tls_url"; do
-        check_job "$url"
-        load "$url" "$token" 1 >/dev/null
+    local round part
+    for part in "${parts[@]}"; do
+        "check_${part}_servers"
     done
     for ((round = 1; round <= rounds; round++)); do
         note "round $round of $rounds"
-        measure "plain upstream" psgate "$psgate_plain_pid" "$psgate_plain_url" "$plain_count"
-        measure "plain upstream" nginx "$nginx_pid" "$nginx_plain_url" "$plain_count"
-        measure "TLS upstream" psgate "$psgate_tls_pid" "$psgate_tls_url" "$tls_count"
-        measure "TLS upstream" nginx "$nginx_pid" "$nginx_tls_url" "$tls_count"
-        measure "no proxy (ceiling)" responder "$responder_pid" "$responder_url" "$plain_count" "$key"
+        for part in "${parts[@]}"; do
+            "measure_${part}_round"
+        done
     done
+}
+
+measurements() {
+    local part name total=0
+    for part in "${parts[@]}"; do
+        name=${part}_measurements
+        total=$((total + ${!name}))
+    done
+    echo "$total"
 }
 
 fact() {
     printf '%s\t%s\n' "$1" "$2" >>"$folder/machine"
+}
+
+cache_versions() {
+    [[ " ${parts[*]} " == *' hit '* ]] || return 0
+    haproxy -v | sed -n -E 's/^HAProxy version ([^ ]+).*/, HAProxy \1/p' | tr -d '\n'
+    varnishd -V 2>&1 | sed -n -E 's/.*\(varnish-([0-9.]+).*/, Varnish \1/p' | tr -d '\n'
 }
 
 describe_machine() {
@@ -356,25 +269,43 @@ describe_machine() {
     read -r load _ </proc/loadavg
     model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
     fact machine "$(nproc) cores, ${model:-unknown CPU}, Linux $(uname -r), load $load before"
-    fact versions "$("$binary" --version), nginx $(nginx -v 2>&1 | sed 's|.*/||'), $(wrk -v 2>&1 |
-        sed -n 's/ \[.*//p' | head -n 1), $(openssl version | cut -d' ' -f1,2)"
+    fact versions "$("$binary" --version), nginx $(nginx -v 2>&1 | sed 's|.*/||')$(cache_versions), $(
+        wrk -v 2>&1 | sed -n 's/ \[.*//p' | head -n 1
+    ), $(openssl version | cut -d' ' -f1,2)"
     fact job "GET, $connections keep-alive connections, ${#body}-byte JSON answer, token checked, key injected"
     fact rounds "$rounds of $seconds s each, in turn; median (least to most)"
     [[ $load != [1-9]* ]] || warn "the machine is busy (load $load): the figures will be too"
 }
 
+# The build of the tests has a folder of its own: other presets stay as they are.
+run_sieve() {
+    local build=$root/build/bench
+    need_packages "${build_packages[@]}" check
+    say "Building bench_sieve (build/bench)"
+    (cd "$root" && quietly cmake --preset release -B "$build" -DPSGATE_TESTS=ON) ||
+        die "the build failed (what it said is above)"
+    cmake --build "$build" --target help | grep -q '^bench_sieve:' ||
+        die "tests/CMakeLists.txt has no target bench_sieve"
+    quietly cmake --build "$build" --target bench_sieve || die "the build failed (what it said is above)"
+    "$build/tests/bench_sieve"
+}
+
 read_arguments "$@"
 PATH=$PATH:/usr/sbin:/sbin
 trap tidy_up EXIT
+if $sieve_only; then
+    run_sieve
+    exit
+fi
 (($(nproc) > server_core)) || die "needs two cores"
-folder=$(mktemp -d "${TMPDIR:-/tmp}/psgate-bench.XXXXXX")
+make_folders
 install
 make_programs
 make_certificates
 make_key_and_token
 start_servers
 describe_machine
-say "Measuring: $rounds rounds of 5 times $seconds s"
+say "Measuring: $rounds rounds of $(measurements) times $seconds s"
 measure_all
 printf '\n'
 python3 "$here/report.py" "$folder/rounds" "$folder/machine" ${json:+"$json"}
