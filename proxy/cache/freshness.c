@@ -192,6 +192,12 @@ bool cache_is_server_failure(unsigned status)
     return status == 500 || status == 502 || status == 503 || status == 504;
 }
 
+/* RFC 9111 5.2.1.1: with max-age alone a client wishes no stale answer. */
+static bool refuses_stale(const struct cache_directives *request)
+{
+    return request->max_age != CACHE_ABSENT && request->max_stale == CACHE_ABSENT;
+}
+
 enum cache_use cache_judge_use(const struct cache_policy *policy, int64_t age_ms,
                                const struct cache_directives *request)
 {
@@ -202,7 +208,7 @@ enum cache_use cache_judge_use(const struct cache_policy *policy, int64_t age_ms
     if (stale_ms < 0)
         return client_accepts_age(policy, age_ms, request) ? CACHE_USE_NOW
                                                            : CACHE_USE_AFTER_ASKING;
-    if (policy->never_stale ||
+    if (policy->never_stale || refuses_stale(request) ||
         (request->max_age != CACHE_ABSENT && age_ms > request->max_age * 1000) ||
         request->min_fresh != CACHE_ABSENT)
         return CACHE_USE_AFTER_ASKING;
@@ -218,9 +224,13 @@ bool cache_may_serve_on_error(const struct cache_policy *policy, int64_t age_ms,
 {
     int64_t stale_ms = age_ms - policy->lifetime_ms;
 
-    if (policy->never_stale || policy->must_validate || request->no_cache ||
+    if (policy->must_validate || request->no_cache ||
+        (request->max_age != CACHE_ABSENT && age_ms > request->max_age * 1000))
+        return false;
+    if (stale_ms < 0)
+        return true;
+    if (policy->never_stale || refuses_stale(request) ||
         (request->max_stale != CACHE_ABSENT && stale_ms > request->max_stale * 1000))
         return false;
-    return stale_ms < policy->stale_if_error_ms &&
-           (request->max_age == CACHE_ABSENT || age_ms <= request->max_age * 1000);
+    return stale_ms < policy->stale_if_error_ms;
 }

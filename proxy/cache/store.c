@@ -10,8 +10,9 @@ enum { SHARDS = 16, FIRST_BUCKETS = 64, ENTRY_SHARE = 4 };
 
 struct shard {
     pthread_mutex_t lock;
-    struct cache_entry **buckets;
-    size_t bucket_count; /* a power of two */
+    struct cache_entry **buckets; /* NULL until something is stored */
+    size_t bucket_count;          /* a power of two, or 0 */
+    struct cache_entry *nothing;  /* always NULL: where a look-up without buckets ends */
     size_t entries;
     size_t bytes; /* entries and buckets */
     struct sieve sieve;
@@ -23,14 +24,6 @@ struct store {
     uint64_t seed; /* so that nobody can choose keys that collide */
 };
 
-static void fini_shards(struct store *store, int count)
-{
-    for (int i = 0; i < count; i++) {
-        free(store->shards[i].buckets);
-        (void)pthread_mutex_destroy(&store->shards[i].lock);
-    }
-}
-
 struct store *store_new(size_t budget)
 {
     struct store *store = aligned_alloc(64, sizeof(*store));
@@ -40,19 +33,8 @@ struct store *store_new(size_t budget)
     memset(store, 0, sizeof(*store));
     atomic_store(&store->shard_budget, budget / SHARDS);
     (void)!getrandom(&store->seed, sizeof(store->seed), GRND_NONBLOCK);
-    for (int i = 0; i < SHARDS; i++) {
-        struct shard *shard = &store->shards[i];
-
-        (void)pthread_mutex_init(&shard->lock, NULL);
-        shard->bucket_count = FIRST_BUCKETS;
-        shard->bytes = FIRST_BUCKETS * sizeof(struct cache_entry *);
-        shard->buckets = calloc(FIRST_BUCKETS, sizeof(struct cache_entry *));
-        if (shard->buckets == NULL) {
-            fini_shards(store, i + 1);
-            free(store);
-            return NULL;
-        }
-    }
+    for (int i = 0; i < SHARDS; i++)
+        (void)pthread_mutex_init(&store->shards[i].lock, NULL);
     return store;
 }
 
@@ -86,7 +68,9 @@ static struct shard *shard_of(struct store *store, uint64_t hash)
 
 static struct cache_entry **find_link(struct shard *shard, uint32_t hash, struct span key)
 {
-    struct cache_entry **link = &shard->buckets[hash & (shard->bucket_count - 1)];
+    struct cache_entry **link = shard->bucket_count > 0
+                                    ? &shard->buckets[hash & (shard->bucket_count - 1)]
+                                    : &shard->nothing;
 
     while (*link != NULL &&
            ((*link)->hash != hash || !span_equal(cache_entry_key(*link), key)))
@@ -118,18 +102,14 @@ static void evict(struct shard *shard, size_t budget)
     }
 }
 
-/* Doubles the buckets when there are more entries, if the budget has room for that. */
-static void grow(struct shard *shard, size_t budget)
+/* Gives the entries another number of buckets; 0 only when there are none. */
+static bool rehash(struct shard *shard, size_t count)
 {
-    size_t count = shard->bucket_count * 2;
-    size_t more = (count - shard->bucket_count) * sizeof(struct cache_entry *);
-    struct cache_entry **buckets;
+    struct cache_entry **buckets =
+        count > 0 ? calloc(count, sizeof(struct cache_entry *)) : NULL;
 
-    if (shard->entries <= shard->bucket_count || shard->bytes + more > budget)
-        return;
-    buckets = calloc(count, sizeof(struct cache_entry *));
-    if (buckets == NULL)
-        return;
+    if (count > 0 && buckets == NULL)
+        return false;
     for (size_t i = 0; i < shard->bucket_count; i++) {
         struct cache_entry *next;
 
@@ -139,10 +119,37 @@ static void grow(struct shard *shard, size_t budget)
             buckets[entry->hash & (count - 1)] = entry;
         }
     }
+    shard->bytes -= shard->bucket_count * sizeof(struct cache_entry *);
+    shard->bytes += count * sizeof(struct cache_entry *);
     free(shard->buckets);
     shard->buckets = buckets;
     shard->bucket_count = count;
-    shard->bytes += more;
+    return true;
+}
+
+/* More buckets when there are more entries, if the budget has room for them. */
+static void grow(struct shard *shard, size_t budget)
+{
+    size_t more = shard->bucket_count * sizeof(struct cache_entry *);
+
+    if (shard->entries > shard->bucket_count && shard->bytes + more <= budget)
+        (void)rehash(shard, shard->bucket_count * 2);
+}
+
+/* After a change of the budget: the buckets take no more than an eighth of it. */
+static void fit(struct shard *shard, size_t budget)
+{
+    size_t count = shard->bucket_count;
+
+    while (count > 0 && count * sizeof(struct cache_entry *) > budget / 8)
+        count /= 2;
+    if (count < FIRST_BUCKETS)
+        count = 0;
+    if (count == 0)
+        evict(shard, 0);
+    if (count < shard->bucket_count)
+        (void)rehash(shard, count);
+    evict(shard, budget);
 }
 
 void store_free(struct store *store)
@@ -150,7 +157,8 @@ void store_free(struct store *store)
     if (store == NULL)
         return;
     store_resize(store, 0);
-    fini_shards(store, SHARDS);
+    for (int i = 0; i < SHARDS; i++)
+        (void)pthread_mutex_destroy(&store->shards[i].lock);
     free(store);
 }
 
@@ -159,7 +167,7 @@ void store_resize(struct store *store, size_t budget)
     atomic_store(&store->shard_budget, budget / SHARDS);
     for (int i = 0; i < SHARDS; i++) {
         (void)pthread_mutex_lock(&store->shards[i].lock);
-        evict(&store->shards[i], budget / SHARDS);
+        fit(&store->shards[i], budget / SHARDS);
         (void)pthread_mutex_unlock(&store->shards[i].lock);
     }
 }
@@ -186,6 +194,15 @@ struct cache_entry *store_find(struct store *store, struct span key)
     return entry;
 }
 
+/* The first buckets come with the first entry, if the budget has room for both. */
+static bool has_room(struct shard *shard, size_t budget, size_t cost)
+{
+    if (shard->bucket_count > 0)
+        return shard->bytes + cost <= budget;
+    return FIRST_BUCKETS * sizeof(struct cache_entry *) + cost <= budget &&
+           rehash(shard, FIRST_BUCKETS);
+}
+
 void store_put(struct store *store, struct cache_entry *entry)
 {
     uint64_t hash = store_hash(store, cache_entry_key(entry));
@@ -201,6 +218,10 @@ void store_put(struct store *store, struct cache_entry *entry)
     if (*link != NULL)
         unlink_entry(shard, link);
     evict(shard, budget - cost);
+    if (!has_room(shard, budget, cost)) {
+        (void)pthread_mutex_unlock(&shard->lock);
+        return;
+    }
     entry->hash = (uint32_t)hash;
     entry->is_in_store = true;
     link = &shard->buckets[entry->hash & (shard->bucket_count - 1)];

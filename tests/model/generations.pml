@@ -111,6 +111,25 @@ byte newest_before[READERS]; /* the same, when a waiting reader's read began */
 #define MAY_STORE (marks == 0)
 #endif
 
+/* A flight answers all who joined it, also when its generation is an earlier one by now. */
+#ifdef FORGET_WAITERS
+#define IS_WAITER(r, f) (waits_for[r] == f && flight[f].is_current)
+#else
+#define IS_WAITER(r, f) (waits_for[r] == f)
+#endif
+
+#define IS_DEALT_WITH(c) (change_is[c] == LANDED || change_is[c] == DROPPED)
+
+/*
+ * What ends a change is upstream's own final head, so upstream has dealt with the change. A 5xx
+ * that something on the way made (a load balancer's 502 or 504) is no such head.
+ */
+#ifdef TRUST_ANY_HEAD
+#define HAS_FINAL_HEAD(c) (change_is[c] != 0)
+#else
+#define HAS_FINAL_HEAD(c) IS_DEALT_WITH(c)
+#endif
+
 inline raise()
 {
     entry.is_current = false;
@@ -319,7 +338,7 @@ proctype changer(byte me)
        if
        :: change_is[me] == 0
        :: atomic {
-              change_is[me] == LANDED || change_is[me] == DROPPED ->
+              HAS_FINAL_HEAD(me) ->
               held = value;
               at_final_head()
           }
@@ -330,12 +349,12 @@ proctype changer(byte me)
               held = 0
           }
        :: atomic {
-              change_is[me] != 0 -> /* and the gateway gives up */
+              change_is[me] != 0 -> /* the gateway gives up */
               at_giving_up();
               owe(value)
           }
           atomic {
-              change_is[me] == LANDED || change_is[me] == DROPPED ->
+              IS_DEALT_WITH(me) ->
               held = value;
               at_hold_end()
           }
@@ -397,7 +416,7 @@ end_fetch:
            fi;
            for (r : 0 .. READERS - 1) {
                if
-               :: waits_for[r] == me -> end_read(r, fetched)
+               :: IS_WAITER(r, me) -> end_read(r, fetched)
                :: else
                fi
            }
@@ -408,11 +427,11 @@ end_fetch:
            r = 0
        }
     :: atomic {
-           flight[me].is_flying -> /* and fails */
+           flight[me].is_flying -> /* the fetch fails */
            for (r : 0 .. READERS - 1) {
                if
-               :: waits_for[r] == me && USABLE -> end_read(r, entry.value)
-               :: waits_for[r] == me && !USABLE -> end_read_with_error(r)
+               :: IS_WAITER(r, me) && USABLE -> end_read(r, entry.value)
+               :: IS_WAITER(r, me) && !USABLE -> end_read_with_error(r)
                :: else
                fi
            }
@@ -422,19 +441,18 @@ end_fetch:
     od
 }
 
-#define IS_FLIGHT_FREE \
-    (!flight[0].is_flying || !flight[1].is_flying || !flight[2].is_flying)
-
 /* Joins the flight in the table, or starts one and puts it there in place of an older one. */
 inline join_or_start(stored)
 {
     if
     :: JOINABLE
     :: else ->
-        if
+        if /* any free one; flights are alike, so always the first of them */
         :: !flight[0].is_flying -> in_table = 0
         :: flight[0].is_flying && !flight[1].is_flying -> in_table = 1
-        :: else -> in_table = 2
+        :: else ->
+            assert(!flight[2].is_flying); /* FLIGHTS are enough for READS */
+            in_table = 2
         fi;
         flight[in_table].is_flying = true;
         flight[in_table].is_current = true;
@@ -458,21 +476,25 @@ proctype reader(byte me)
     do
     :: atomic {
            /* Idle readers are alike, so the second reads only while the first is waiting. */
-           reads_left > 0 && waits_for[me] == NONE && (me == 0 || waits_for[0] != NONE) &&
-           IS_FLIGHT_FREE ->
+           reads_left > 0 && waits_for[me] == NONE && (me == 0 || waits_for[0] != NONE) ->
            begin_read(me);
            if
-           :: USABLE -> end_read(me, entry.value)
-           :: USABLE -> join_or_start(entry.value);
+           :: USABLE -> /* fresh */
                end_read(me, entry.value)
-           :: USABLE -> join_or_start(entry.value);
+           :: USABLE -> /* stale, while a flight revalidates it */
+               join_or_start(entry.value);
+               end_read(me, entry.value)
+           :: USABLE -> /* stale, and not to be served as it is */
+               join_or_start(entry.value);
                waits_for[me] = in_table
-           :: !USABLE -> join_or_start(NONE);
+           :: !USABLE ->
+               join_or_start(NONE);
                waits_for[me] = in_table
            fi
        }
     :: atomic {
-           waits_for[me] != NONE && USABLE -> end_read(me, entry.value)
+           waits_for[me] != NONE && USABLE -> /* stale_after is over */
+           end_read(me, entry.value)
        }
     :: atomic {
            reads_left == 0 && waits_for[me] == NONE -> break
