@@ -207,13 +207,16 @@ void store_put(struct store *store, struct cache_entry *entry)
 {
     uint64_t hash = store_hash(store, cache_entry_key(entry));
     struct shard *shard = shard_of(store, hash);
-    size_t budget = atomic_load(&store->shard_budget);
+    size_t budget;
     size_t cost = cache_entry_cost(entry);
     struct cache_entry **link;
 
-    if (cost > store_entry_limit(store))
-        return;
     (void)pthread_mutex_lock(&shard->lock);
+    budget = atomic_load(&store->shard_budget); /* under the lock: a resize may be near */
+    if (cost > budget / ENTRY_SHARE) {
+        (void)pthread_mutex_unlock(&shard->lock);
+        return;
+    }
     link = find_link(shard, (uint32_t)hash, cache_entry_key(entry));
     if (*link != NULL)
         unlink_entry(shard, link);
