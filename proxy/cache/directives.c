@@ -6,6 +6,7 @@
 struct directive {
     struct span name, value;
     bool has_value, is_sound;
+    bool hides_rest; /* a quoted string without its end: who knows what stood behind it */
 };
 
 static void skip(struct span *list, size_t len)
@@ -76,6 +77,7 @@ static bool next_directive(struct span *list, struct directive *directive)
         skip(list, 1);
         if (list->len > 0 && list->at[0] == '"') {
             directive->is_sound = take_quoted(list, &directive->value);
+            directive->hides_rest = !directive->is_sound;
         } else {
             len = token_length(*list);
             directive->value = span_make(list->at, len);
@@ -221,6 +223,8 @@ void cache_directives_read(const struct http_head *head,
         while (next_directive(&list, &directive)) {
             read_flag(&directive, directives);
             read_seconds(&directive, directives);
+            if (directive.hides_rest)
+                directives->no_store = true;
         }
     }
     if (head->kind == HTTP_REQUEST && !directives->is_present)

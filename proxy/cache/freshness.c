@@ -132,11 +132,18 @@ static void work_out(const struct operation_cache *rule, const struct http_head 
         policy->lifetime_ms = rule->ttl_ms;
 }
 
+/*
+ * The rule's ttl counts from the arrival, however old the answer was by then; its Age is
+ * told all the same, and judged where a client sets max-age.
+ */
 static bool may_store_fixed(const struct operation_cache *rule,
                             const struct http_head *head, struct cache_policy *policy)
 {
+    int64_t age_ms = read_age_ms(head);
+
     *policy = (struct cache_policy){
-        .lifetime_ms = rule->ttl_ms,
+        .initial_age_ms = age_ms,
+        .lifetime_ms = rule->ttl_ms + age_ms,
         .stale_while_revalidate_ms = rule->stale_while_revalidate_ms,
         .stale_if_error_ms = rule->stale_if_error_ms,
         .has_validator = has_validator(head),

@@ -3,15 +3,24 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
+
+/*
+ * More holds at once in one scope than this, and the latest ones share an end: nothing is
+ * stored that must not be, but their raise comes with the last of them.
+ */
+enum { MOST_HOLDS = 256, NO_HOLD = 0 };
 
 struct scope {
     char *name;
     size_t name_len;
     _Atomic uint64_t generation;
-    _Atomic int64_t
-        hold_until_ms;  /* 0: no hold. When it is over, one more raise is due */
-    unsigned in_flight; /* under the lock */
+    _Atomic int64_t next_end_ms; /* of the holds; NO_HOLD: there is none */
+    /* Under the lock: the ends of the holds, the next first. Each end raises. */
+    int64_t ends_ms[MOST_HOLDS];
+    int hold_count;
+    unsigned in_flight;
 };
 
 struct generations {
@@ -97,25 +106,47 @@ static void raise_scope(struct scope *scope)
     (void)atomic_fetch_add(&scope->generation, 1);
 }
 
-/* With the lock held: a hold that is over raises once more. */
-static void settle_hold(struct scope *scope, int64_t now_ms)
+static void add_hold(struct scope *scope, int64_t end_ms)
 {
-    int64_t until_ms = atomic_load(&scope->hold_until_ms);
+    int i;
 
-    if (until_ms == 0 || now_ms < until_ms)
+    if (scope->hold_count == MOST_HOLDS) {
+        scope->hold_count--;
+        if (end_ms < scope->ends_ms[MOST_HOLDS - 1])
+            end_ms = scope->ends_ms[MOST_HOLDS - 1];
+    }
+    for (i = scope->hold_count; i > 0 && scope->ends_ms[i - 1] > end_ms; i--)
+        scope->ends_ms[i] = scope->ends_ms[i - 1];
+    scope->ends_ms[i] = end_ms;
+    scope->hold_count++;
+    atomic_store(&scope->next_end_ms, scope->ends_ms[0]);
+}
+
+/* With the lock held: a hold that is over raises once more. */
+static void settle_holds(struct scope *scope, int64_t now_ms)
+{
+    int over = 0;
+
+    while (over < scope->hold_count && scope->ends_ms[over] <= now_ms)
+        over++;
+    if (over == 0)
         return;
     raise_scope(scope);
-    atomic_store(&scope->hold_until_ms, 0);
+    scope->hold_count -= over;
+    memmove(scope->ends_ms, scope->ends_ms + over,
+            (size_t)scope->hold_count * sizeof(scope->ends_ms[0]));
+    atomic_store(&scope->next_end_ms,
+                 scope->hold_count > 0 ? scope->ends_ms[0] : NO_HOLD);
 }
 
 uint64_t generations_now(struct generations *generations, int number, int64_t now_ms)
 {
     struct scope *scope = &generations->scopes[number];
-    int64_t until_ms = atomic_load(&scope->hold_until_ms);
+    int64_t end_ms = atomic_load(&scope->next_end_ms);
 
-    if (until_ms != 0 && now_ms >= until_ms) {
+    if (end_ms != NO_HOLD && now_ms >= end_ms) {
         (void)pthread_mutex_lock(&generations->lock);
-        settle_hold(scope, now_ms);
+        settle_holds(scope, now_ms);
         (void)pthread_mutex_unlock(&generations->lock);
     }
     return atomic_load(&scope->generation);
@@ -128,8 +159,8 @@ bool generations_may_store(struct generations *generations, int number,
     bool may;
 
     (void)pthread_mutex_lock(&generations->lock);
-    settle_hold(scope, now_ms);
-    may = scope->in_flight == 0 && atomic_load(&scope->hold_until_ms) == 0 &&
+    settle_holds(scope, now_ms);
+    may = scope->in_flight == 0 && scope->hold_count == 0 &&
           atomic_load(&scope->generation) == generation;
     (void)pthread_mutex_unlock(&generations->lock);
     return may;
@@ -151,11 +182,11 @@ void generations_end_change(struct generations *generations, int number, bool is
     struct scope *scope = &generations->scopes[number];
 
     (void)pthread_mutex_lock(&generations->lock);
-    settle_hold(scope, now_ms);
+    settle_holds(scope, now_ms);
     scope->in_flight--;
     raise_scope(scope);
-    if (!is_known && now_ms + hold_ms > atomic_load(&scope->hold_until_ms))
-        atomic_store(&scope->hold_until_ms, now_ms + hold_ms);
+    if (!is_known)
+        add_hold(scope, now_ms + hold_ms);
     (void)pthread_mutex_unlock(&generations->lock);
 }
 

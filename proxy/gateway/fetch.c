@@ -324,15 +324,28 @@ static void put(struct exchange *exchange, struct cache_entry *entry)
     exchange->caching.may_share = false; /* those who wait get the named fields neither */
 }
 
+/* An answer is too large to be kept: what was kept is older than what upstream has now.
+ */
+static void drop_older(struct exchange *exchange)
+{
+    const struct caching *caching = &exchange->caching;
+
+    if (caching->stored != NULL && !cache_is_server_failure(caching->status))
+        store_remove(cache_of(exchange)->store, cache_entry_key(caching->stored));
+}
+
 /* Puts the entry in the store, with the list of what it varies by under the plain key. */
 static void keep(struct exchange *exchange, struct cache_entry *entry, struct span names)
 {
     struct caching *caching = &exchange->caching;
     struct cache_entry *list;
 
-    if (!is_still_storable(exchange) ||
-        cache_entry_cost(entry) > store_entry_limit(cache_of(exchange)->store))
+    if (!is_still_storable(exchange))
         return;
+    if (cache_entry_cost(entry) > store_entry_limit(cache_of(exchange)->store)) {
+        drop_older(exchange);
+        return;
+    }
     if (names.len > 0) {
         list = make_entry(exchange, span_make(caching->key.bytes, caching->key.len),
                           SPAN(""), names, true);
@@ -465,6 +478,7 @@ static void add_date(const struct exchange *exchange, struct text *head)
 static void stop_collecting(struct exchange *exchange)
 {
     exchange->caching.is_collecting = false;
+    drop_older(exchange);
     land(exchange, FLIGHT_UNSHARED, NULL, 0);
 }
 
@@ -542,10 +556,12 @@ bool fetch_on_head(struct exchange *exchange, const struct http_head *head,
         return true;
     }
     start_collecting(exchange, head);
-    if (caching->is_collecting && has_length && length > limit)
-        caching->is_collecting = false;
     if (!caching->is_collecting) {
         land(exchange, FLIGHT_UNSHARED, NULL, 0);
+        return false;
+    }
+    if (has_length && length > limit) {
+        stop_collecting(exchange);
         return false;
     }
     if (has_length)

@@ -2,7 +2,8 @@
 #include "cache/directives.h"
 #include "cases.h"
 
-/* What was read, in the order of the words below; seconds that are absent are not there. */
+/* What was read, in the order of the words below; seconds that are absent are not there.
+ */
 static void describe(const struct cache_directives *directives, struct text *out)
 {
     const struct {
@@ -96,7 +97,8 @@ static const struct row controls[] = {
     {", ,\t,", ""},
     {"max-age=60 , public", "public max-age=60"},
 
-    /* What cannot be read is stale: white space where none may be, no value, no number. */
+    /* What cannot be read is stale: white space where none may be, no value, no number.
+     */
     {"max-age", "max-age=0"},
     {"max-age=", "max-age=0"},
     {"max-age=\"\"", "max-age=0"},
@@ -112,9 +114,11 @@ static const struct row controls[] = {
     {"max-age=0x10", "max-age=0"},
     {"max-age='60'", "max-age=0"},
     {"max-age=\" 60\"", "max-age=0"},
-    {"max-age=\"60", "max-age=0"},
+    /* Whatever a missing quote swallowed may have been a no-store. */
+    {"max-age=\"60", "no-store max-age=0"},
+    {"max-age=60, private=\"a, no-store", "no-store private max-age=60"},
     {"max-age=\"60\"x", "max-age=0"},
-    {"max-age=\"60\\", "max-age=0"},
+    {"max-age=\"60\\", "no-store max-age=0"},
     {"s-maxage=x", "s-maxage=0"},
     {"s-maxage", "s-maxage=0"},
     {"max-stale=x", "max-stale=0"},
@@ -166,7 +170,7 @@ static const struct row controls[] = {
     {"NO-CACHE=\"a\"", "names"},
     {"no-cache=\"\"", "no-cache"},
     {"private=", "private"},
-    {"no-cache=\"a", "no-cache"},
+    {"no-cache=\"a", "no-store no-cache"},
     {"private=\"a\"b", "private"},
     {"no-cache =\"a\"", "no-cache"},
     {"no-cache=\"a\\\", no-store\"", "names"},
@@ -195,7 +199,8 @@ static const struct row controls[] = {
     {"'no-store'", ""},
 };
 
-static void check_control(const char *control, enum http_head_kind kind, const char *wanted)
+static void check_control(const char *control, enum http_head_kind kind,
+                          const char *wanted)
 {
     struct made_head made;
     char field[256];

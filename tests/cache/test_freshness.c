@@ -234,6 +234,8 @@ static const struct store_row fixed_rows[] = {
     {200, "Expires: 0\nPragma: no-cache", "life 20 swr 2 sie 3"},
     {200, "ETag: \"a\"", "life 20 swr 2 sie 3 tag"},
     {200, "Vary: *", "life 20 swr 2 sie 3"},
+    {200, "Age: 5", "life 25 age 5 swr 2 sie 3"},
+    {200, "Date: Mon, 01 Jan 2001 00:00:00 GMT", "life 20 swr 2 sie 3"},
     {200, "Set-Cookie: a=b", NULL},
     {200, "set-cookie:", NULL},
     {203, "X: y", NULL},

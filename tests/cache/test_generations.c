@@ -116,6 +116,44 @@ START_TEST(the_longest_of_overlapping_holds_counts)
 }
 END_TEST
 
+/* What was fetched before the first hold's end may miss the change that landed by then.
+ */
+START_TEST(each_of_overlapping_holds_raises_at_its_own_end)
+{
+    uint64_t held, between;
+
+    generations_begin_change(generations, members);
+    generations_begin_change(generations, members);
+    generations_end_change(generations, members, false, NOW_MS, HOLD_MS);
+    generations_end_change(generations, members, false, NOW_MS + 500, HOLD_MS);
+    held = generations_now(generations, members, NOW_MS + HOLD_MS - 1);
+    between = generations_now(generations, members, NOW_MS + HOLD_MS);
+    ck_assert_uint_gt(between, held);
+    ck_assert_uint_eq(generations_now(generations, members, NOW_MS + HOLD_MS + 499),
+                      between);
+    ck_assert_uint_gt(generations_now(generations, members, NOW_MS + HOLD_MS + 500),
+                      between);
+}
+END_TEST
+
+START_TEST(a_thousand_holds_at_once_store_nothing_before_the_last_is_over)
+{
+    enum { HOLDS = 1000 };
+
+    for (int i = 0; i < HOLDS; i++)
+        generations_begin_change(generations, members);
+    for (int i = 0; i < HOLDS; i++)
+        generations_end_change(generations, members, false, NOW_MS, HOLD_MS + i);
+    for (int i = 0; i < HOLDS; i++)
+        ck_assert(!may_store(
+            members, generations_now(generations, members, NOW_MS + HOLD_MS + i - 1),
+            NOW_MS + HOLD_MS + i - 1));
+    ck_assert(may_store(members,
+                        generations_now(generations, members, NOW_MS + HOLD_MS + HOLDS),
+                        NOW_MS + HOLD_MS + HOLDS));
+}
+END_TEST
+
 START_TEST(scopes_do_not_touch_each_other)
 {
     uint64_t before = now(session);
@@ -194,6 +232,8 @@ int main(void)
     tcase_add_test(rules, after_an_unknown_end_nothing_is_stored_until_the_hold_is_over);
     tcase_add_test(rules, a_known_end_does_not_shorten_the_hold_of_another_change);
     tcase_add_test(rules, the_longest_of_overlapping_holds_counts);
+    tcase_add_test(rules, each_of_overlapping_holds_raises_at_its_own_end);
+    tcase_add_test(rules, a_thousand_holds_at_once_store_nothing_before_the_last_is_over);
     tcase_add_test(rules, scopes_do_not_touch_each_other);
     tcase_add_test(rules, a_target_has_a_generation_of_its_own);
     tcase_add_test(rules, too_many_scopes_are_refused);

@@ -172,6 +172,25 @@ def test_an_oversize_answer_is_given_whole_but_not_stored(make_cache, framing):
 # -- whose it is ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_an_oversize_answer_drops_the_older_one(make_cache, framing):
+    stage = make_cache(config={"cache": {"memory": "1MiB"}})
+    target = stage.answers(Answer(), Answer(body=LARGE, framing=framing), Dropped(), under=b"fixed")
+    stage.ask(target)
+    assert_hit(stage.ask(target), 1)
+    assert stage.ask(target, b"Cache-Control: no-cache").body == LARGE
+    assert_gateway_error(stage.ask(target), 502)
+
+
+def test_a_hit_is_as_old_as_upstream_said_and_then_some(cache):
+    target = fixed(cache, Answer(b"Age: 100"))
+    cache.ask(target)
+    hit = cache.ask(target)
+    assert_hit(hit, 1, ttl=3600)
+    assert 100 <= age_of(hit) <= 160
+    assert_forwarded(cache.ask(target, b"Cache-Control: max-age=99"), "request", 2, stored=True)
+
+
 def test_the_query_as_sent_is_part_of_the_key(cache):
     path = fixed(cache)
     targets = [path + query for query in (b"", b"?", b"?a=1", b"?a=2", b"?A=1", b"?a=1&b=2", b"?b=2&a=1", b"?a=%31", b"?a=1&")]
