@@ -95,19 +95,36 @@ static bool is_host_name(const char *host)
     return host[0] != '.' && host[0] != '-';
 }
 
-static bool parse_url_port(struct span text, struct config_upstream *upstream)
+/* Nothing, or a colon and a port that one can connect to. */
+static bool parse_url_port(struct span text, uint16_t *port)
 {
     uint64_t number;
 
-    if (text.len == 0) {
-        upstream->port = upstream->is_tls ? 443 : 80;
+    if (text.len == 0)
         return true;
-    }
     if (text.at[0] != ':' ||
         !span_to_number(span_make(text.at + 1, text.len - 1), 65535, &number) ||
         number == 0)
         return false;
-    upstream->port = (uint16_t)number;
+    *port = (uint16_t)number;
+    return true;
+}
+
+bool address_parse_authority(struct arena *arena, struct span text, const char **host,
+                             uint16_t *port, struct error *error)
+{
+    static const char *const shape = "is not HOST[:PORT]";
+    size_t len = text.len > 0 ? host_length(text) : 0;
+    bool has_brackets = len > 0 && text.at[0] == '[';
+
+    if (len == 0 || !parse_url_port(span_make(text.at + len, text.len - len), port))
+        return error_set(error, "%s", shape);
+    *host = copy_host(arena, span_make(text.at, len));
+    if (*host == NULL)
+        return error_set(error, "out of memory");
+    if (has_brackets ? strchr(*host, ':') == NULL || !is_literal(*host)
+                     : !is_literal(*host) && !is_host_name(*host))
+        return error_set(error, "%s", shape);
     return true;
 }
 
@@ -118,28 +135,21 @@ bool address_parse_url(struct arena *arena, const char *text,
         "is not SCHEME://HOST[:PORT] without a path (such as "
         "\"https://api.paperspace.com\")";
     struct span rest = span_of(text);
-    size_t len;
+    uint16_t usual;
 
     upstream->is_tls = span_starts_with(rest, SPAN("https://"));
     if (!upstream->is_tls && !span_starts_with(rest, SPAN("http://")))
         return error_set(error, "%s", shape);
+    usual = upstream->is_tls ? 443 : 80;
+    upstream->port = usual;
     rest = span_of(text + (upstream->is_tls ? 8 : 7));
     if (rest.len > 0 && rest.at[rest.len - 1] == '/')
         rest.len--;
-    len = rest.len > 0 ? host_length(rest) : 0;
-    if (len == 0 || !parse_url_port(span_make(rest.at + len, rest.len - len), upstream))
+    if (!address_parse_authority(arena, rest, &upstream->host, &upstream->port, error))
         return error_set(error, "%s", shape);
-    upstream->host = copy_host(arena, span_make(rest.at, len));
     upstream->authority = arena_copy(
-        arena,
-        upstream->port == (upstream->is_tls ? 443 : 80) ? span_make(rest.at, len) : rest);
+        arena, upstream->port == usual ? span_make(rest.at, host_length(rest)) : rest);
     upstream->url = arena_copy(arena, span_of(text));
-    if (upstream->host == NULL || upstream->authority == NULL || upstream->url == NULL)
-        return error_set(error, "out of memory");
-    if (rest.at[0] == '[' && strchr(upstream->host, ':') == NULL)
-        return error_set(error, "%s", shape);
-    if (!is_literal(upstream->host) &&
-        (rest.at[0] == '[' || !is_host_name(upstream->host)))
-        return error_set(error, "%s", shape);
-    return true;
+    return (upstream->authority != NULL && upstream->url != NULL) ||
+           error_set(error, "out of memory");
 }

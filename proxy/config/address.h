@@ -18,4 +18,12 @@ bool address_parse_url(struct arena *arena, const char *text,
 bool address_parse_host_port(struct arena *arena, struct span text, const char **host,
                              uint16_t *port, struct error *error) MUST_CHECK;
 
+/*
+ * "HOST[:PORT]" as a URL has it, HOST a name, an IPv4 address or an IPv6 one in brackets.
+ * *host is copied to the arena without brackets; *port stays as it is where none is
+ * given.
+ */
+bool address_parse_authority(struct arena *arena, struct span text, const char **host,
+                             uint16_t *port, struct error *error) MUST_CHECK;
+
 #endif

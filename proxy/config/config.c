@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "config/address.h"
+#include "config/syslog.h"
 
 #define OFFSET(type, field) offsetof(struct type, field)
 #define KIB ((int64_t)1024)
@@ -344,7 +345,16 @@ union discarded {
     int choice;
     int64_t number;
     const char *text;
+    struct config_syslog syslog;
 };
+
+static void read_audit_syslog(struct document *document, const struct place *place,
+                              json_t *value, void *target)
+{
+    union discarded *nowhere = target;
+
+    config_read_syslog(document, place, value, &nowhere->syslog);
+}
 
 static const struct document_option admin_options[] = {
     {.key = "address", .kind = OPTION_STRING},
@@ -359,7 +369,7 @@ static const struct document_option audit_options[] = {
     {.key = "timeout", .kind = OPTION_DURATION, .min = 1, .max = DAY},
     {.key = "rotate_size", .kind = OPTION_SIZE, .min = KIB, .max = 1024 * GIB},
     {.key = "signing_key_file", .kind = OPTION_PATH},
-    {.key = "syslog", .kind = OPTION_STRING},
+    {.key = "syslog", .kind = OPTION_CUSTOM, .read = read_audit_syslog},
     {0},
 };
 

@@ -67,6 +67,8 @@ static const struct row unknown[] = {
     {"\"admin\":{\"addres\":\"x\"}", "2:10: admin.addres:~\"address\""},
     {"\"cache\":{\"memry\":1}", "2:10: cache.memry:~\"memory\""},
     {"\"audit\":{\"dir\":\"x\"}", "2:10: audit.dir:~\"directory\""},
+    {"\"audit\":{\"syslog\":{\"urls\":\"x\"}}",
+     "2:20: audit.syslog.urls:~\"url\"\n2:10: audit.syslog.url:"},
     {"\"cluster\":{\"redis\":\"x\",\"max_stalenes\":\"1s\"}",
      "2:24: cluster.max_stalenes:~\"max_staleness\""},
 };

@@ -16,7 +16,9 @@ SECTIONS = ("upstream", "cache", "limits", "log")
 
 
 def resolved(schema):
-    """The schema behind a $ref, with what stands beside it."""
+    """The schema behind a $ref, or the last of several, with what stands beside it."""
+    if "anyOf" in schema:
+        return {**resolved(schema["anyOf"][-1]), **schema}
     if "$ref" not in schema:
         return schema
     *_, name = schema["$ref"].split("/")
@@ -111,14 +113,15 @@ def test_the_sample_shows_the_defaults():
 
 
 def test_every_option_of_the_schema_is_described():
-    places = [(), *((section,) for section in (*SECTIONS, *INERT)), ("listen", 0), ("listen", 0, "tls")]
+    places = [(), *((section,) for section in (*SECTIONS, *INERT)), ("listen", 0), ("listen", 0, "tls"),
+              ("audit", "syslog")]
     for place in places:
         for key, schema in properties(*place).items():
             assert schema.get("description", "").endswith("."), (place, key)
 
 
 @pytest.mark.parametrize("place", [(), ("upstream",), ("limits",), ("log",), ("admin",), ("cache",),
-                                   ("audit",), ("cluster",), ("listen", 0), ("listen", 0, "tls")],
+                                   ("audit",), ("audit", "syslog"), ("cluster",), ("listen", 0), ("listen", 0, "tls")],
                          ids=lambda place: ".".join(map(str, place)) or "top")
 def test_program_and_schema_know_the_same_options(check, place):
     stranger = "q" * 60  # too far from any option for "did you mean"
@@ -156,6 +159,10 @@ ACCEPTED = [
     (("limits", "drain_timeout"), "1d"),
     (("cache",), {"stale_after": "0s", "memory": "0", "other_invalidates": []}),
     (("audit",), {"directory": "trail", "unreadable_body": "forward", "syslog": None}),
+    (("audit", "syslog"), "tcp://logs.example"),
+    (("audit", "syslog"), "tls://[2001:db8::1]:6514"),
+    (("audit", "syslog"), {"url": "unix:/dev/log", "facility": "local3"}),
+    (("audit", "syslog"), {"url": "tls://logs.example:6514", "ca_file": "ca.pem"}),
     (("cluster",), {"redis": "127.0.0.1:6379"}),
     (("admin",), None),
     (("credentials", "other"), {"api_key_file": "api-key", "api_key_env": None}),
@@ -180,6 +187,11 @@ REFUSED = [
     (("credentials", "default"), {"api_key_file": "api-key", "api_key_env": "KEY"}),
     (("clients_file",), None),
     (("limits", "header_bytes"), "32kB"),
+    (("audit", "syslog"), "udp://logs.example:514"),
+    (("audit", "syslog"), "/dev/log"),
+    (("audit", "syslog"), 514),
+    (("audit", "syslog"), {"facility": "auth"}),
+    (("audit", "syslog"), {"url": "unix:/dev/log", "facility": "AUTH"}),
     (("log", "level"), "notice"),
     (("log", "access"), "on"),
     (("cluster",), {}),
