@@ -139,7 +139,7 @@ static enum audit_body_verdict verdict_of_fault(json_error_t *fault)
     case json_error_out_of_memory:
         return AUDIT_BODY_NO_MEMORY;
     default:
-        /* jansson says something about all faults but failed allocations. */
+        /* About some failed allocations jansson says nothing; about faults it does. */
         return is_mute ? AUDIT_BODY_NO_MEMORY : AUDIT_BODY_NOT_JSON;
     }
 }
@@ -147,12 +147,16 @@ static enum audit_body_verdict verdict_of_fault(json_error_t *fault)
 /*
  * jansson is strict where it matters: it refuses invalid UTF-8, a byte order mark, lone
  * surrogates, NUL (also as \u0000: some parsers end the string there), numbers out of
- * range, anything after the value, and more than 2,048 levels.
+ * range, anything after the value, and more than 2,048 levels. Only a NUL byte behind a
+ * number slips through its lexer (2.14): no JSON has one anywhere.
  */
 static enum audit_body_verdict parse(struct span bytes, json_t **root)
 {
     json_error_t fault = {0};
 
+    *root = NULL;
+    if (memchr(bytes.at, '\0', bytes.len) != NULL)
+        return AUDIT_BODY_NOT_JSON;
     *root = json_loadb(bytes.at, bytes.len, JSON_REJECT_DUPLICATES, &fault);
     return *root != NULL ? AUDIT_BODY_READ : verdict_of_fault(&fault);
 }

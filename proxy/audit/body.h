@@ -28,7 +28,7 @@ enum audit_body_verdict {
     AUDIT_BODY_DUPLICATE,  /* a member twice, or in a spelling that some take for it */
     AUDIT_BODY_MISTYPED,   /* no object; or the name is absent, no string, or too long */
     AUDIT_BODY_TOO_DEEP,
-    AUDIT_BODY_NO_MEMORY,
+    AUDIT_BODY_NO_MEMORY, /* or NOT_JSON: the library does not always tell them apart */
 };
 
 /* All borrowed, for the call only. */

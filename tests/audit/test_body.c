@@ -1,6 +1,8 @@
 /* What of a body may be recorded, and when a body counts as read. */
 #include "audit/body.h"
 
+#include <jansson.h>
+
 #include "support/suite.h"
 
 #define JSON "application/json"
@@ -116,6 +118,8 @@ static const struct {
     NOT_JSON("{\"name\":\"n\"} x"),
     NOT_JSON("{\"name\":\"n\"}\0"),
     NOT_JSON("\0{\"name\":\"n\"}"),
+    NOT_JSON("{\"name\":\"n\",\"x\":1\0}"),
+    NOT_JSON("{\"name\":\"n\",\"x\":1e5\0,\"y\":2}"),
     NOT_JSON("{'name':'n'}"),
     NOT_JSON("{name:\"n\"}"),
     NOT_JSON("{\"name\":\"n\"/* */}"),
@@ -433,6 +437,37 @@ START_TEST(every_damage_is_survived)
 }
 END_TEST
 
+/* Memory for the JSON library that runs out after so many blocks. */
+static int blocks_left;
+
+static void *alloc_until_out(size_t len)
+{
+    return blocks_left-- > 0 ? malloc(len) : NULL;
+}
+
+/* The library calls some of it bad JSON; what counts is that nothing is half read. */
+START_TEST(without_memory_nothing_is_read)
+{
+    enum audit_body_verdict verdict = AUDIT_BODY_NO_MEMORY;
+    struct audit_body body;
+    int blocks;
+
+    json_set_alloc_funcs(alloc_until_out, free);
+    for (blocks = 0; verdict != AUDIT_BODY_READ && blocks < 1000; blocks++) {
+        blocks_left = blocks;
+        verdict = read_body(
+            JSON, SPAN("{\"name\":\"n\",\"isAdmin\":[1,2.5],\"x\":\"y\"}"), &body);
+        ck_assert(verdict == AUDIT_BODY_READ || verdict == AUDIT_BODY_NO_MEMORY ||
+                  verdict == AUDIT_BODY_NOT_JSON);
+        ck_assert(verdict != AUDIT_BODY_READ || strstr(body.recorded.bytes, "(array)"));
+        audit_body_fini(&body);
+    }
+    ck_assert_int_gt(blocks, 10);
+    ck_assert_int_eq(verdict, AUDIT_BODY_READ);
+    audit_body_init();
+}
+END_TEST
+
 /* Every verdict has a word, and no two the same. */
 START_TEST(verdicts_have_words)
 {
@@ -575,6 +610,7 @@ int main(void)
     tcase_add_loop_test(bounds, a_long_string_is_cut_at_a_character, 0, ROWS(notes));
     tcase_add_test(bounds, a_name_is_whole_or_refused);
     tcase_add_test(bounds, depth_is_bounded);
+    tcase_add_test(bounds, without_memory_nothing_is_read);
     tcase_add_loop_test(secrets, no_secret_stays_in_freed_memory, 0, ROWS(with_secrets));
     tcase_add_test(secrets, the_search_finds_what_was_not_cleansed);
     return run_suite(suite);
