@@ -170,7 +170,7 @@ static bool expect_host(SSL *ssl, const char *host)
     if (is_literal(host))
         return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
     return host[0] != '\0' && SSL_set1_host(ssl, host) == 1 &&
-           SSL_set_tlsext_host_name(ssl, host) == 1;
+           SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)host) == 1;
 }
 
 static bool describe_tls(const SSL *ssl, const char *what, struct error *error)
