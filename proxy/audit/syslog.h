@@ -1,15 +1,20 @@
 /*
  * A copy of each record to a syslog server. Best effort: the trail on disk is what
  * counts. Callers never wait: a message is put in a bounded queue, and a thread of its
- * own connects, writes, and connects again after failures, first in 1 s, at last every 30
- * s.
+ * own connects, writes, and after failures connects again, pausing 1 s at first and 30 s
+ * at most.
  *
  * Over TCP and TLS a message is RFC 5424, framed by its length (RFC 6587 3.4.1, RFC
- * 5425): <PRI>1 TIME HOST psgate PID PHASE - RECORD with severity notice (5). RECORD is
- * the line as it is in the trail, UTF-8 without a byte order mark: RFC 5424 6.4 wants
- * one, but servers pass it on as a part of the message. To the local socket it goes as
- * syslog(3) sends it, since what listens there (journald, rsyslog's imuxsock) reads
- * nothing else: <PRI>Nov 23 17:04:05 psgate[PID]: RECORD
+ * 5425), with severity notice (5) and the phase as its MSGID:
+ *
+ *     <37>1 2026-11-23T17:04:05.123Z HOST psgate PID intent - RECORD
+ *
+ * RECORD is the line as it is in the trail, UTF-8 without a byte order mark: RFC 5424 6.4
+ * wants one, but servers pass it on as a part of the message. To the local socket it goes
+ * as syslog(3) sends it, since what listens there (journald, rsyslog's imuxsock) reads
+ * nothing else:
+ *
+ *     <37>Nov 23 17:04:05 psgate[PID]: RECORD
  *
  * Neither protocol acknowledges: what the kernel has taken when a connection breaks may
  * be lost, and counts as sent. What was not wholly written is sent again.
@@ -43,7 +48,7 @@ struct audit_syslog_options {
 
 struct audit_syslog_counts {
     uint64_t sent;
-    uint64_t dropped; /* did not fit into the queue, or were left at the end */
+    uint64_t dropped; /* did not fit into queue or datagram, or were left at the end */
     bool is_up;       /* connected, or trying for the first time */
 };
 
