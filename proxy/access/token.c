@@ -126,3 +126,18 @@ bool token_is_well_formed(struct token_hasher *hasher, struct span text)
            text.at[SIGNED_BYTES] == '_' && checksum(hasher, text.at, expected) &&
            memcmp(text.at + SIGNED_BYTES + 1, expected, CHECKSUM_CHARS) == 0;
 }
+
+bool token_stands_in(struct span text)
+{
+    while (text.len >= TOKEN_BYTES) {
+        const char *at = memmem(text.at, text.len, PREFIX.at, PREFIX_BYTES);
+        size_t skipped = at != NULL ? (size_t)(at - text.at) : text.len;
+
+        if (text.len - skipped < TOKEN_BYTES)
+            return false;
+        if (is_alphabet(span_make(at, TOKEN_BYTES)))
+            return true;
+        text = span_make(at + 1, text.len - skipped - 1);
+    }
+    return false;
+}

@@ -30,4 +30,7 @@ bool token_generate(struct token_hasher *hasher, char token[TOKEN_BYTES + 1],
 bool token_has_prefix(struct span text);
 bool token_is_well_formed(struct token_hasher *hasher, struct span text);
 
+/* Whether something that may be a token of ours stands anywhere in text. */
+bool token_stands_in(struct span text);
+
 #endif

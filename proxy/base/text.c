@@ -18,7 +18,7 @@ void text_clear(struct text *text)
 }
 
 /* Makes room for len more bytes and a NUL. */
-static bool reserve(struct text *text, size_t len)
+bool text_reserve(struct text *text, size_t len)
 {
     size_t wanted = text->len + len + 1;
     size_t capacity = text->capacity < 64 ? 64 : text->capacity;
@@ -42,7 +42,7 @@ static bool reserve(struct text *text, size_t len)
 
 void text_add(struct text *text, struct span bytes)
 {
-    if (!reserve(text, bytes.len))
+    if (!text_reserve(text, bytes.len))
         return;
     if (bytes.len > 0)
         memcpy(text->bytes + text->len, bytes.at, bytes.len);
@@ -65,7 +65,7 @@ void text_add_format(struct text *text, const char *format, ...)
     va_copy(again, args);
     /* Mostly it fits into what is there. */
     len = vsnprintf(room > 0 ? text->bytes + text->len : NULL, room, format, args);
-    if (len >= 0 && (size_t)len >= room && reserve(text, (size_t)len))
+    if (len >= 0 && (size_t)len >= room && text_reserve(text, (size_t)len))
         (void)vsnprintf(text->bytes + text->len, (size_t)len + 1, format, again);
     if (len >= 0 && !text->failed)
         text->len += (size_t)len;

@@ -23,6 +23,10 @@ struct text {
 void text_fini(struct text *text);
 void text_clear(struct text *text);
 
+
+/* Makes room for so many more bytes. False, and failed, when memory is out. */
+bool text_reserve(struct text *text, size_t len);
+
 void text_add(struct text *text, struct span bytes);
 void text_add_byte(struct text *text, char byte);
 void text_add_format(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -5,6 +5,7 @@
 
 #include <event2/event.h>
 
+#include "audit/body.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "command/command.h"
@@ -15,7 +16,7 @@ static const char help[] =
     "Usage: psgate serve [-c FILE] [--sandbox]\n\n"
     "Runs the gateway until SIGTERM or SIGINT, which let requests in flight finish.\n"
     "SIGHUP loads configuration, clients, keys and certificates again, all or "
-    "nothing.\n\n"
+    "nothing.\nSIGUSR1 begins a new file of the audit trail.\n\n"
     "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
     "      --sandbox      serve in front of a built-in sandbox instead of upstream.url\n"
     "  -h, --help         this text\n";
@@ -72,13 +73,14 @@ static void on_reload(evutil_socket_t signal_number, short what, void *arg)
         gateway_reload(serving->gateway);
 }
 
-/* Logs go to standard error, which has nothing to reopen; the signal must not kill. */
+/* Logs go to standard error, which has nothing to reopen; the trail is rotated. */
 static void on_reopen(evutil_socket_t signal_number, short what, void *arg)
 {
+    struct serving *serving = arg;
+
     (void)signal_number;
     (void)what;
-    (void)arg;
-    log_debug("SIGUSR1: nothing to reopen, logs go to standard error");
+    gateway_reopen(serving->gateway);
 }
 
 static bool watch_signals(struct serving *serving)
@@ -169,6 +171,7 @@ static int serve(const char *path, bool with_sandbox)
     char url[64];
     int status;
 
+    audit_body_init();
     if (!secret_protect_process(&error)) {
         (void)fprintf(stderr, "psgate: %s\n", error.text);
         return EXIT_FAILED;

@@ -335,6 +335,41 @@ static const struct document_option log_options[] = {
     {0},
 };
 
+/* audit */
+
+static void read_audit_syslog(struct document *document, const struct place *place,
+                              json_t *value, void *target)
+{
+    config_read_syslog(document, place, value, &((struct config_audit *)target)->syslog);
+}
+
+static const struct document_option audit_options[] = {
+    {.key = "directory", .kind = OPTION_PATH, .offset = OFFSET(config_audit, directory)},
+    {.key = "other_mutations",
+     .kind = OPTION_CHOICE,
+     .offset = OFFSET(config_audit, other_mutations),
+     .choices = other_mutation_names},
+    {.key = "unreadable_body",
+     .kind = OPTION_CHOICE,
+     .offset = OFFSET(config_audit, unreadable_body),
+     .choices = unreadable_names},
+    {.key = "timeout",
+     .kind = OPTION_DURATION,
+     .offset = OFFSET(config_audit, timeout_ms),
+     .min = 1,
+     .max = DAY},
+    {.key = "rotate_size",
+     .kind = OPTION_SIZE,
+     .offset = OFFSET(config_audit, rotate_bytes),
+     .min = KIB,
+     .max = 1024 * GIB},
+    {.key = "signing_key_file",
+     .kind = OPTION_PATH,
+     .offset = OFFSET(config_audit, signing_key_file)},
+    {.key = "syslog", .kind = OPTION_CUSTOM, .read = read_audit_syslog},
+    {0},
+};
+
 /*
  * Sections of later capabilities: checked, so that a file written for them is found good
  * or bad, and named in config->inert, so that serve and check say that they do nothing.
@@ -345,31 +380,11 @@ union discarded {
     int choice;
     int64_t number;
     const char *text;
-    struct config_syslog syslog;
 };
-
-static void read_audit_syslog(struct document *document, const struct place *place,
-                              json_t *value, void *target)
-{
-    union discarded *nowhere = target;
-
-    config_read_syslog(document, place, value, &nowhere->syslog);
-}
 
 static const struct document_option admin_options[] = {
     {.key = "address", .kind = OPTION_STRING},
     {.key = "metrics_address", .kind = OPTION_STRING},
-    {0},
-};
-
-static const struct document_option audit_options[] = {
-    {.key = "directory", .kind = OPTION_PATH},
-    {.key = "other_mutations", .kind = OPTION_CHOICE, .choices = other_mutation_names},
-    {.key = "unreadable_body", .kind = OPTION_CHOICE, .choices = unreadable_names},
-    {.key = "timeout", .kind = OPTION_DURATION, .min = 1, .max = DAY},
-    {.key = "rotate_size", .kind = OPTION_SIZE, .min = KIB, .max = 1024 * GIB},
-    {.key = "signing_key_file", .kind = OPTION_PATH},
-    {.key = "syslog", .kind = OPTION_CUSTOM, .read = read_audit_syslog},
     {0},
 };
 
@@ -384,7 +399,6 @@ static const struct {
     const struct document_option *options;
 } inert_sections[CONFIG_INERT_SECTIONS] = {
     {"admin", admin_options},
-    {"audit", audit_options},
     {"cluster", cluster_options},
 };
 
@@ -441,7 +455,10 @@ static const struct document_option config_options[] = {
      .kind = OPTION_PATH,
      .offset = OFFSET(config, operations_file)},
     {.key = "cache", .kind = OPTION_CUSTOM, .read = read_cache},
-    {.key = "audit", .kind = OPTION_CUSTOM, .read = read_inert},
+    {.key = "audit",
+     .kind = OPTION_OBJECT,
+     .offset = OFFSET(config, audit),
+     .nested = audit_options},
     {.key = "limits",
      .kind = OPTION_OBJECT,
      .offset = OFFSET(config, limits),
@@ -471,6 +488,7 @@ static const struct config defaults = {
               .unknown_hold_ms = 60 * SECOND,
               .other_invalidates = every_scope,
               .other_invalidates_count = 1},
+    .audit = {.timeout_ms = 5 * SECOND, .rotate_bytes = 100 * MIB},
     .limits = {.header_bytes = 32 * KIB,
                .headers = 128,
                .connections = 10000,
@@ -512,6 +530,21 @@ static void check_upstream(struct document *document, const struct config *confi
                          "add \"allow_plaintext\": true beside the url)");
 }
 
+/* The trail's folder is "audit" beside the file where nothing else is said. */
+static void default_audit_directory(struct config *config)
+{
+    const char *slash = strrchr(config->path, '/');
+    struct text path = {0};
+
+    if (config->audit.directory != NULL)
+        return;
+    if (slash != NULL)
+        text_add(&path, span_make(config->path, (size_t)(slash - config->path) + 1));
+    text_add(&path, SPAN("audit"));
+    config->audit.directory = arena_copy(&config->arena, span_make(path.bytes, path.len));
+    text_fini(&path);
+}
+
 struct config *config_load(const char *path, struct problems *problems)
 {
     struct config *config = calloc(1, sizeof(*config));
@@ -534,6 +567,7 @@ struct config *config_load(const char *path, struct problems *problems)
         document_read_object(&document, &root, document.root, config_options, config);
         if (json_is_object(document.root))
             check_upstream(&document, config);
+        default_audit_directory(config);
     }
     document_fini(&document);
     if (problems->count == before)

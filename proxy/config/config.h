@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "config/document.h"
+#include "config/syslog.h"
 
 enum config_client_auth {
     CONFIG_CLIENT_AUTH_NONE,
@@ -83,7 +84,24 @@ struct config_cache {
     size_t other_invalidates_count;
 };
 
-enum { CONFIG_INERT_SECTIONS = 3 };
+enum config_other_mutations {
+    CONFIG_OTHER_LOG,     /* recorded, without waiting */
+    CONFIG_OTHER_REQUIRE, /* like audited operations */
+    CONFIG_OTHER_OFF,
+};
+
+enum config_unreadable_body { CONFIG_UNREADABLE_REFUSE, CONFIG_UNREADABLE_FORWARD };
+
+struct config_audit {
+    const char *directory;
+    int other_mutations; /* enum config_other_mutations */
+    int unreadable_body; /* enum config_unreadable_body */
+    int64_t timeout_ms, rotate_bytes;
+    const char *signing_key_file; /* NULL: no checkpoints */
+    struct config_syslog syslog;
+};
+
+enum { CONFIG_INERT_SECTIONS = 2 };
 
 struct config {
     struct arena arena; /* holds every string and array below */
@@ -98,6 +116,7 @@ struct config {
     const char *clients_file;
     const char *operations_file; /* NULL: the built-in table */
     struct config_cache cache;
+    struct config_audit audit;
     struct config_limits limits;
     struct config_log log;
 

@@ -139,18 +139,21 @@ static bool authenticate(struct admission *admission, const struct http_head *he
         shown.is_bearer && (!shown.has_api_key || token_has_prefix(shown.bearer));
     if (bearer_counts) {
         admission->token = shown.bearer;
+        admission->auth = "bearer";
         if (!identify(admission, snapshot, hasher, now_wall_ms, shown.bearer,
                       &admission->client))
             return false;
     }
     if (shown.has_api_key) {
+        admission->token = shown.api_key;
         if (!identify(admission, snapshot, hasher, now_wall_ms, shown.api_key, &other))
             return false;
         if (bearer_counts && strcmp(other->name, admission->client->name) != 0)
             return refuse(admission, REASON_CREDENTIALS_DIFFER);
-        admission->token = shown.api_key;
-        if (!bearer_counts)
+        if (!bearer_counts) {
             admission->client = other;
+            admission->auth = "api_key";
+        }
         return true;
     }
     if (bearer_counts)
@@ -204,6 +207,24 @@ static bool authorize(struct admission *admission, const struct snapshot *snapsh
     return true;
 }
 
+/* What a stranger tried: recorded if it is audited, in whichever way it may be read. */
+static void note_operation(struct admission *admission, const struct snapshot *snapshot,
+                           struct span method, const struct http_path *path)
+{
+    const struct operation *otherwise;
+    struct http_path again;
+
+    if (admission->is_own || admission->target.is_asterisk)
+        return;
+    admission->operation = operation_match(snapshot->operations, method, path);
+    if (!path->has_encoded_slash)
+        return;
+    http_path_split_again(path, &again);
+    otherwise = operation_match(snapshot->operations, method, &again);
+    if (otherwise != NULL && (admission->operation == NULL || otherwise->is_audited))
+        admission->operation = otherwise;
+}
+
 /* Whether the path is the gateway's own, in any spelling. */
 static void find_own(struct admission *admission, const struct http_path *path)
 {
@@ -245,7 +266,9 @@ bool admission_judge(struct admission *admission, const struct http_head *head,
         return false;
     if (admission->needs_no_client)
         return true;
-    if (!authenticate(admission, head, snapshot, hasher, now_wall_ms))
+    if (!authenticate(admission, head, snapshot, hasher, now_wall_ms)) {
+        note_operation(admission, snapshot, head->method, &path);
         return false;
+    }
     return admission->is_own || authorize(admission, snapshot, head->method, &path);
 }

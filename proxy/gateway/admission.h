@@ -23,7 +23,8 @@ struct admission {
     bool needs_no_client;   /* a health probe */
     bool has_loggable_path; /* the path was read whole, and no token stands in it */
     const struct client *client;
-    struct span token;                 /* as presented: what to blank in the query */
+    const char *auth;  /* how the client showed who it is: "bearer" or "api_key" */
+    struct span token; /* as presented: what to blank in the query */
     const struct operation *operation; /* NULL: other */
     bool is_exact; /* the path is spelled just as the operation's template */
 

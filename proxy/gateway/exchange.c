@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "audit/trail.h"
 #include "base/clock.h"
 #include "gateway/access_log.h"
 #include "gateway/exchange_internal.h"
@@ -58,6 +59,8 @@ void exchange_free(struct exchange *exchange)
 
     upstream_call_cancel(exchange->call);
     change_end(exchange, false);
+    recording_leave(exchange->recording, exchange_last_end(exchange));
+    exchange->recording = NULL;
     caching_fini(exchange);
     http_body_fini(&exchange->body);
     snapshot_unref(exchange->snapshot);
@@ -199,6 +202,11 @@ void exchange_reply_error(struct exchange *exchange, enum reason reason,
     struct text lines = {0};
     bool is_made;
 
+    if (exchange_withhold_reply(exchange, reason, detail))
+        return;
+    if (exchange->recording == NULL || exchange->recording->intent == INTENT_NONE ||
+        exchange->recording->intent == INTENT_FAILED)
+        recording_refuse(exchange, reason);
     caching_add_lines(exchange, NULL, &lines);
     options.fields = lines.bytes;
     exchange->status = reason_row(reason)->status;
@@ -231,7 +239,9 @@ static void reply_own(struct exchange *exchange)
 {
     const struct admission *admission = &exchange->admission;
     struct reply_options options = reply_options(exchange);
-    bool is_ready = !exchange->station->is_draining;
+    struct error why;
+    bool is_ready = !exchange->station->is_draining &&
+                    audit_trail_is_writable(exchange->station->shared->trail, &why);
 
     exchange->status = 200;
     if (!admission->needs_no_client)
@@ -300,7 +310,7 @@ void exchange_begin(struct exchange *exchange)
             !exchange->is_mutating)
             caching_begin(exchange);
         else
-            exchange_call_upstream(exchange);
+            exchange_record_request(exchange);
     }
 }
 

@@ -17,10 +17,13 @@
 #include "gateway/caching.h"
 #include "gateway/conn.h"
 #include "gateway/forward.h"
+#include "gateway/recording.h"
 #include "upstream/call.h"
 
 enum exchange_request {
     REQUEST_RECEIVING,  /* the head, and then its judgement */
+    REQUEST_HOLDING,    /* the body is kept back until the intent is durable */
+    REQUEST_INTENT,     /* and that is awaited */
     REQUEST_CONNECTING, /* a verified connection is awaited */
     REQUEST_SENDING,    /* the body goes through */
     REQUEST_SENT,
@@ -28,6 +31,7 @@ enum exchange_request {
 
 enum exchange_response {
     RESPONSE_WAITING,
+    RESPONSE_RECORDING, /* it is here; the result is to be durable first */
     RESPONSE_RELAYING,
     RESPONSE_DONE,
 };
@@ -64,6 +68,7 @@ struct exchange {
 
     struct caching caching;
     struct change change;
+    struct recording *recording; /* NULL: nothing of it is recorded */
 
     int64_t started_us, sent_us;
     uint64_t request_body_bytes, response_body_bytes;
@@ -90,6 +95,12 @@ void exchange_on_client_end(struct exchange *exchange);
 void exchange_on_client_left(struct exchange *exchange);
 void exchange_on_client_drained(struct exchange *exchange);
 void exchange_on_body_timeout(struct exchange *exchange);
+
+/* For recording.c: the intent came back; the result did; either is late. Each may end the
+ * exchange before it returns. */
+void exchange_on_intent(struct exchange *exchange, bool is_durable);
+void exchange_on_result(struct exchange *exchange);
+void exchange_on_record_timeout(struct exchange *exchange);
 
 /* For caching.c and fetch.c. Each may end the exchange before it returns. */
 

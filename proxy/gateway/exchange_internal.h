@@ -20,6 +20,33 @@ void exchange_reply_error(struct exchange *exchange, enum reason reason,
 /* What the answer's head says of the connection. */
 enum forward_connection exchange_connection(const struct exchange *exchange);
 
+/* Sends what was withheld while the result was recorded, and goes on. */
+void exchange_release_answer(struct exchange *exchange);
+
+/* exchange_record.c */
+
+/* Sends an admitted request upstream, recorded first if it is to be. */
+void exchange_record_request(struct exchange *exchange);
+
+/* Takes body bytes that are held back off *input. */
+void exchange_hold_body(struct exchange *exchange, struct span *input);
+
+/* The request is whole: its intent goes to the trail. */
+void exchange_record_intent(struct exchange *exchange);
+
+/* Whether an answer must wait for its result to be durable. */
+bool exchange_awaits_record(const struct exchange *exchange);
+
+/* Keeps an answer of our own until its result is recorded. False: it may go now. */
+bool exchange_withhold_reply(struct exchange *exchange, enum reason reason,
+                             const char *detail);
+
+/* No final head came from upstream: the result says so. */
+void exchange_note_failure(struct exchange *exchange, enum reason reason);
+
+/* The result for an exchange that ends without any. */
+struct recording_end exchange_last_end(const struct exchange *exchange);
+
 /* exchange_request.c and exchange_response.c: what a call tells (upstream/call.h). */
 
 void exchange_on_sending(void *owner);

@@ -32,6 +32,7 @@ static bool write_request_head(struct exchange *exchange, size_t *key_at)
     struct forward_options options = {
         .authority = exchange->snapshot->config->upstream.authority,
         .is_upgrade = exchange->is_upgrade,
+        .drops_expect = exchange->recording != NULL && exchange->recording->holds_body,
         .drops_conditions = exchange->caching.role == CACHING_FETCH,
     };
     struct text conditions = {0};
@@ -63,7 +64,8 @@ static bool prepare_request(struct exchange *exchange)
     const struct operation *operation = admission->operation;
     bool is_plain =
         operation == NULL || (operation->cache == NULL && !operation->is_audited);
-    bool has_body = !exchange->body.is_done;
+    bool is_held = exchange->recording != NULL && exchange->recording->holds_body;
+    bool has_body = !exchange->body.is_done || is_held;
     size_t key_at = 0;
 
     exchange->is_upgrade = is_plain && forward_is_websocket(head, admission->framing);
@@ -77,7 +79,7 @@ static bool prepare_request(struct exchange *exchange)
         .is_head_method = exchange->caching.role != CACHING_FETCH &&
                           span_equal(head->method, SPAN("HEAD")),
         .has_body = has_body,
-        .expects_continue = has_body && head->minor > 0 &&
+        .expects_continue = has_body && !is_held && head->minor > 0 &&
                             http_head_find(head, HTTP_FIELD_EXPECT, NULL) != NULL,
         .is_chunked = admission->framing == HTTP_FRAMING_CHUNKED,
         .may_repeat = !exchange->is_mutating && !has_body,
@@ -104,24 +106,9 @@ void exchange_call_upstream(struct exchange *exchange)
         return;
     }
     exchange->request_state = REQUEST_CONNECTING;
-    if (exchange->request.has_body)
+    if (!exchange->body.is_done)
         conn_want_body(exchange->conn, false); /* until there is where to send it */
     upstream_call_start(exchange->call);
-}
-
-void exchange_on_sending(void *owner)
-{
-    struct exchange *exchange = owner;
-
-    exchange->request_state = exchange->request.has_body ? REQUEST_SENDING : REQUEST_SENT;
-    exchange->sent_us = clock_monotonic_us();
-    change_begin(exchange);
-    if (!exchange->request.has_body || exchange->conn == NULL)
-        return;
-    conn_want_body(exchange->conn, true);
-    if (exchange->request.expects_continue && exchange->request_body_bytes == 0 &&
-        exchange->conn != NULL)
-        conn_await_continue(exchange->conn);
 }
 
 static void finish_request(struct exchange *exchange)
@@ -134,13 +121,46 @@ static void finish_request(struct exchange *exchange)
     exchange->request_state = REQUEST_SENT;
     upstream_call_finish(exchange->call,
                          span_make(exchange->trailers.bytes, exchange->trailers.len));
-    conn_want_body(exchange->conn, false);
+    if (exchange->conn != NULL)
+        conn_want_body(exchange->conn, false);
+}
+
+/* The body whose intent is durable now, at once. */
+static void send_held(struct exchange *exchange)
+{
+    const struct text *held = &exchange->recording->held_body;
+
+    upstream_call_send(exchange->call, span_make(held->bytes, held->len), false);
+    finish_request(exchange);
+}
+
+void exchange_on_sending(void *owner)
+{
+    struct exchange *exchange = owner;
+
+    exchange->request_state = exchange->request.has_body ? REQUEST_SENDING : REQUEST_SENT;
+    exchange->sent_us = clock_monotonic_us();
+    change_begin(exchange);
+    if (exchange->recording != NULL && exchange->recording->holds_body) {
+        send_held(exchange);
+        return;
+    }
+    if (!exchange->request.has_body || exchange->conn == NULL)
+        return;
+    conn_want_body(exchange->conn, true);
+    if (exchange->request.expects_continue && exchange->request_body_bytes == 0 &&
+        exchange->conn != NULL)
+        conn_await_continue(exchange->conn);
 }
 
 void exchange_take_body(struct exchange *exchange, struct span *input)
 {
     struct span content;
 
+    if (exchange->request_state == REQUEST_HOLDING) {
+        exchange_hold_body(exchange, input);
+        return;
+    }
     if (exchange->conn->state == CONN_TUNNEL) {
         upstream_call_send(exchange->call, *input, false);
         *input = SPAN("");

@@ -35,6 +35,11 @@ void exchange_on_interim(void *owner, const struct http_head *head)
 
     if (exchange->conn == NULL || exchange->head.minor == 0)
         return;
+    if (exchange_awaits_record(exchange)) { /* not a byte before the result is durable */
+        (void)forward_response_head(head, FORWARD_NONE, FORWARD_KEEP, SPAN(""),
+                                    &exchange->response_head);
+        return;
+    }
     text_clear(&exchange->response_head);
     if (forward_response_head(head, FORWARD_NONE, FORWARD_KEEP, SPAN(""),
                               &exchange->response_head)) {
@@ -106,6 +111,8 @@ void exchange_on_head(void *owner, const struct http_head *head,
 
     change_end(exchange, true);
     change_note_answer(exchange, head);
+    if (exchange->recording != NULL)
+        recording_finish(exchange->recording, recording_end_of(head->status));
     if (head->status == 401) {
         refuse_key(exchange);
         return;
@@ -120,9 +127,15 @@ void exchange_on_head(void *owner, const struct http_head *head,
         exchange->keep_alive = false;
     connection =
         head->status == 101 ? FORWARD_SAY_UPGRADE : exchange_connection(exchange);
-    text_clear(&exchange->response_head);
+    if (!exchange_awaits_record(exchange))
+        text_clear(&exchange->response_head);
     if (!write_response_head(exchange, head, connection)) {
         exchange_refuse(exchange, REASON_NO_MEMORY, NULL);
+        return;
+    }
+    if (exchange_awaits_record(exchange)) {
+        exchange->response_state = RESPONSE_RECORDING;
+        upstream_call_pause(exchange->call);
         return;
     }
     gather(exchange,
@@ -146,6 +159,10 @@ void exchange_on_content(void *owner, struct span content)
 {
     struct exchange *exchange = owner;
 
+    if (exchange->response_state == RESPONSE_RECORDING) {
+        text_add(&exchange->recording->withheld, content);
+        return;
+    }
     if (exchange->caching.is_collecting && fetch_on_content(exchange, content))
         return;
     exchange->response_body_bytes += content.len;
@@ -161,7 +178,8 @@ void exchange_on_flush(void *owner)
 {
     struct exchange *exchange = owner;
 
-    if (!flush(exchange) || exchange->conn == NULL)
+    if (exchange->response_state == RESPONSE_RECORDING || !flush(exchange) ||
+        exchange->conn == NULL)
         return;
     if (exchange->conn->state == CONN_TUNNEL)
         conn_note_tunnel_traffic(exchange->conn);
@@ -175,30 +193,34 @@ void exchange_on_client_drained(struct exchange *exchange)
 {
     if (exchange->conn->state == CONN_TUNNEL)
         conn_note_tunnel_traffic(exchange->conn);
-    if (exchange->call != NULL)
+    if (exchange->call != NULL && exchange->response_state != RESPONSE_RECORDING)
         upstream_call_resume(exchange->call);
 }
 
-static void gather_end(struct exchange *exchange, const struct http_head *trailers)
+static void keep_trailers(struct exchange *exchange, const struct http_head *trailers)
 {
-    if (exchange->response_body != FORWARD_CHUNKED)
-        return;
     text_clear(&exchange->trailers);
     if (trailers != NULL)
         (void)forward_trailers(trailers, NULL, &exchange->trailers);
+}
+
+static void gather_end(struct exchange *exchange)
+{
+    if (exchange->response_body != FORWARD_CHUNKED)
+        return;
     gather(exchange, SPAN("0\r\n"));
     if (exchange->trailers.len > 0)
         gather(exchange, span_make(exchange->trailers.bytes, exchange->trailers.len));
     gather(exchange, SPAN("\r\n"));
 }
 
-static void end_answer(struct exchange *exchange, const struct http_head *trailers)
+static void end_answer(struct exchange *exchange)
 {
     exchange->response_state = RESPONSE_DONE;
     if (!exchange->body.is_done)
         exchange->keep_alive = false;
     if (exchange->conn != NULL)
-        gather_end(exchange, trailers);
+        gather_end(exchange);
     if (flush(exchange))
         exchange_end(exchange);
 }
@@ -212,12 +234,47 @@ void exchange_on_end(void *owner, const struct http_head *trailers)
         fetch_on_end(exchange);
         return;
     }
-    end_answer(exchange, trailers);
+    keep_trailers(exchange, trailers);
+    if (exchange->response_state == RESPONSE_RECORDING)
+        exchange->recording->has_ended = true;
+    else
+        end_answer(exchange);
 }
 
 void exchange_end_stream(struct exchange *exchange)
 {
-    end_answer(exchange, NULL);
+    keep_trailers(exchange, NULL);
+    end_answer(exchange);
+}
+
+/* The answer broke off behind its head: what came of it goes out, and no more. */
+static void fail_midway(struct exchange *exchange, enum reason reason)
+{
+    exchange->error = reason_row(reason)->proxy_error;
+    if (flush(exchange))
+        exchange_cut_short(exchange);
+}
+
+void exchange_release_answer(struct exchange *exchange)
+{
+    struct recording *recording = exchange->recording;
+    struct span body = span_make(recording->withheld.bytes, recording->withheld.len);
+
+    exchange->response_state = RESPONSE_RELAYING;
+    gather(exchange,
+           span_make(exchange->response_head.bytes, exchange->response_head.len));
+    exchange->response_body_bytes = body.len;
+    if (body.len > 0 && exchange->response_body == FORWARD_CHUNKED)
+        gather_chunk(exchange, body);
+    else if (body.len > 0)
+        gather(exchange, body);
+    if (recording->withheld.failed || recording->has_failed)
+        fail_midway(exchange,
+                    recording->has_failed ? recording->failure : REASON_NO_MEMORY);
+    else if (recording->has_ended)
+        end_answer(exchange);
+    else if (flush(exchange) && exchange->call != NULL)
+        upstream_call_resume(exchange->call);
 }
 
 void exchange_start_stream(struct exchange *exchange, struct span head, struct span body,
@@ -256,17 +313,22 @@ void exchange_start_stream(struct exchange *exchange, struct span head, struct s
 void exchange_on_failed(void *owner, enum upstream_failure failure, const char *detail)
 {
     struct exchange *exchange = owner;
+    enum reason reason = reason_of_failure(failure);
 
     exchange->call = NULL;
     change_end(exchange, false);
-    if (fetch_on_failed(exchange, (int)reason_of_failure(failure)))
+    exchange_note_failure(exchange, reason);
+    if (fetch_on_failed(exchange, (int)reason))
         return;
     if (exchange->response_state == RESPONSE_RELAYING) {
-        exchange->error = reason_row(reason_of_failure(failure))->proxy_error;
-        if (flush(exchange))
-            exchange_cut_short(exchange);
+        fail_midway(exchange, reason);
+        return;
+    }
+    if (exchange->response_state == RESPONSE_RECORDING) {
+        exchange->recording->has_failed = true;
+        exchange->recording->failure = reason;
         return;
     }
     exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
-    exchange_reply_error(exchange, reason_of_failure(failure), detail);
+    exchange_reply_error(exchange, reason, detail);
 }

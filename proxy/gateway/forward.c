@@ -168,7 +168,7 @@ static void add_request_field(struct request_copying *request,
             keep_line(&request->copying, field);
         return;
     case HTTP_FIELD_EXPECT:
-        if (head->minor == 0)
+        if (head->minor == 0 || request->options->drops_expect)
             return; /* HTTP/1.0 has no interim answers (RFC 9110 10.1.1) */
         break;
     default:

@@ -15,6 +15,7 @@
 struct forward_options {
     const char *authority; /* upstream's, for Host */
     bool is_upgrade;       /* the WebSocket handshake goes on */
+    bool drops_expect;     /* the gateway has answered the expectation itself */
     bool
         drops_conditions; /* the client's If-None-Match and If-Modified-Since stay here */
     struct span conditions; /* field lines of our own, or empty */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "audit/trail.h"
 #include "base/log.h"
 #include "gateway/station.h"
 
@@ -41,6 +42,9 @@ struct gateway {
     struct error adoption_error; /* of the last adoption that failed */
     bool has_adoption_failed;
 };
+
+/* How long a stop waits for records that are under way. */
+enum { LAST_FLUSH_MS = 5000 };
 
 #define CREW_OF(letter_, member)                                                         \
     ((struct crew *)(void *)((char *)(letter_)-offsetof(struct crew, member)))
@@ -291,9 +295,21 @@ static void raise_descriptor_limit(const struct config *config)
                  (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
 }
 
+static struct audit_settings audit_settings(const struct config *config)
+{
+    return (struct audit_settings){
+        .directory = config->audit.directory,
+        .signing_key_file = config->audit.signing_key_file,
+        .rotate_bytes = config->audit.rotate_bytes,
+        .timeout_ms = config->audit.timeout_ms,
+        .syslog = config->audit.syslog.url != NULL ? &config->audit.syslog : NULL,
+    };
+}
+
 static bool start(struct gateway *gateway, struct event_base *base, struct error *error)
 {
     const struct config *config = gateway->snapshot->config;
+    struct audit_settings settings;
 
     log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
     raise_descriptor_limit(config);
@@ -303,6 +319,10 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     if (!cache_init(&gateway->cache, (size_t)config->cache.memory_bytes))
         return error_set(error, "out of memory");
     gateway->shared.cache = &gateway->cache;
+    settings = audit_settings(config);
+    gateway->shared.trail = audit_trail_new(&settings, error);
+    if (gateway->shared.trail == NULL)
+        return false;
     gateway->listeners = open_listeners(gateway, gateway->snapshot, error);
     if (gateway->listeners == NULL)
         return false;
@@ -390,6 +410,7 @@ void gateway_reload(struct gateway *gateway)
     struct snapshot *fresh =
         snapshot_load(gateway->path, gateway->snapshot, gateway->sandbox_url, &problems);
     struct listener **listeners = NULL;
+    struct audit_settings settings;
     struct error error;
 
     if (fresh == NULL) {
@@ -402,6 +423,13 @@ void gateway_reload(struct gateway *gateway)
     }
     problems_fini(&problems);
     listeners = open_listeners(gateway, fresh, &error);
+    settings = audit_settings(fresh->config);
+    if (listeners != NULL &&
+        !audit_trail_configure(gateway->shared.trail, &settings, &error)) {
+        close_except(listeners, fresh->config->listen_count, gateway->listeners,
+                     gateway->listener_count);
+        listeners = NULL;
+    }
     if (listeners == NULL) {
         log_error("reload refused: %s; the old configuration stays in force", error.text);
         snapshot_unref(fresh);
@@ -410,6 +438,11 @@ void gateway_reload(struct gateway *gateway)
     replace_snapshot(gateway, fresh, listeners);
     log_info("configuration reloaded: generation %u, %zu clients", fresh->generation,
              fresh->clients->count);
+}
+
+void gateway_reopen(struct gateway *gateway)
+{
+    audit_trail_rotate(gateway->shared.trail);
 }
 
 int64_t gateway_drain_timeout_ms(const struct gateway *gateway)
@@ -438,9 +471,14 @@ void gateway_free(struct gateway *gateway)
         return;
     for (size_t i = 0; i < gateway->crew_count; i++)
         stop_crew(&gateway->crews[i]);
+    /* Letters about records come in before anything that they are about is freed. */
+    if (gateway->shared.trail != NULL &&
+        !audit_trail_flush(gateway->shared.trail, LAST_FLUSH_MS))
+        log_error("audit: the disk does not take the last records");
     /* Only now: until the last has stopped they may send each other letters. */
     for (size_t i = 0; i < gateway->crew_count; i++)
         free_crew(&gateway->crews[i]);
+    audit_trail_free(gateway->shared.trail);
     mailbox_free(gateway->mailbox); /* may still hold letters from the crews */
     free(gateway->crews);
     cache_fini(&gateway->cache);

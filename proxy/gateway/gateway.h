@@ -31,6 +31,9 @@ const char *gateway_listener_url(const struct gateway *gateway, size_t index);
 /* Loads everything again, all or nothing; what is wrong is logged. */
 void gateway_reload(struct gateway *gateway);
 
+/* Begins a new file of the audit trail (SIGUSR1). */
+void gateway_reopen(struct gateway *gateway);
+
 /* How long a drain may take: limits.drain_timeout. */
 int64_t gateway_drain_timeout_ms(const struct gateway *gateway);
 

@@ -77,6 +77,35 @@ static const struct reason_row rows[REASON_COUNT] = {
                                 "Allow: GET, HEAD\r\n"},
     [REASON_NOT_READY] = {503, INTERNAL, "proxy_internal_error",
                           "the gateway is shutting down", "try another instance", LATER},
+    [REASON_BODY_TOO_LARGE] = {413, "PAYLOAD_TOO_LARGE", ERROR,
+                               "the body is larger than a recorded change may be",
+                               "send a smaller one, or raise limits.audited_body", ""},
+    [REASON_BODIES_TOO_MANY] = {503, INTERNAL, "proxy_internal_error",
+                                "too many bodies of recorded changes are held at once",
+                                "try again later, or raise limits.audited_bodies_total",
+                                LATER},
+    [REASON_BODY_UNREADABLE] = {400, BAD, ERROR,
+                                "the body does not say for sure which resource it names, "
+                                "so the change cannot be recorded",
+                                "send one JSON object with each member once", ""},
+    [REASON_BODY_ENCODED] = {415, BAD, ERROR,
+                             "the body is compressed, so the change that it names cannot "
+                             "be recorded",
+                             "send it without Content-Encoding", ""},
+    [REASON_TRAIL_UNWRITABLE] = {503, INTERNAL, "proxy_internal_error",
+                                 "the audit trail cannot be written, so nothing was "
+                                 "forwarded",
+                                 "try again once the operator has mended it", LATER},
+    [REASON_TRAIL_SLOW] =
+        {503, INTERNAL, "proxy_internal_error",
+         "the audit trail could not be written within audit.timeout, so "
+         "nothing was forwarded",
+         "try again later", LATER},
+    [REASON_NOT_RECORDED] = {500, INTERNAL, "proxy_internal_error",
+                             "the change was sent on, but its result could not be "
+                             "recorded within audit.timeout",
+                             "do not repeat the request: look at what it has changed",
+                             ""},
     [REASON_NO_MEMORY] = {503, INTERNAL, "proxy_internal_error", "memory is out",
                           "try again later", LATER},
     [REASON_NOT_CACHED] = {504, "TIMEOUT", ERROR,
@@ -205,10 +234,16 @@ const char *reason_status_text(unsigned status)
         return "Method Not Allowed";
     case 408:
         return "Request Timeout";
+    case 413:
+        return "Content Too Large";
     case 414:
         return "URI Too Long";
+    case 415:
+        return "Unsupported Media Type";
     case 431:
         return "Request Header Fields Too Large";
+    case 500:
+        return "Internal Server Error";
     case 501:
         return "Not Implemented";
     case 502:

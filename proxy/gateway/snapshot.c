@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "audit/key.h"
 #include "base/log.h"
 #include "config/address.h"
 
@@ -42,6 +43,22 @@ static void load_tls(struct snapshot *snapshot, struct problems *problems)
     }
 }
 
+/* The trail loads it again when this configuration comes into force. */
+static void check_signing_key(const struct config *config, struct problems *problems)
+{
+    const struct place root = {0};
+    const struct place audit = {.parent = &root, .key = "audit"};
+    const struct place file = {.parent = &audit, .key = "signing_key_file"};
+    struct audit_key key = {0};
+    struct error error;
+
+    if (config->audit.signing_key_file == NULL)
+        return;
+    if (!audit_key_load_private(config->audit.signing_key_file, &key, &error))
+        config_problem(config, problems, &file, "%s", error.text);
+    audit_key_fini(&key);
+}
+
 static void use_sandbox(struct config *config, const char *url, struct problems *problems)
 {
     struct error error;
@@ -71,6 +88,7 @@ static void load_parts(struct snapshot *snapshot, const struct snapshot *previou
         credential_set_load(config, previous != NULL ? previous->config : NULL,
                             previous != NULL ? previous->credentials : NULL, problems);
     load_tls(snapshot, problems);
+    check_signing_key(config, problems);
     if (previous != NULL &&
         upstream_target_is(previous->target, &config->upstream, &config->limits))
         snapshot->target = upstream_target_ref(previous->target);

@@ -25,6 +25,8 @@ struct station_pool;
 /* What all stations share. */
 struct stations {
     struct cache *cache;
+    struct audit_trail *trail;
+    _Atomic uint64_t held_bytes;  /* of audited bodies: limits.audited_bodies_total */
     _Atomic unsigned connections; /* clients', of all workers */
     _Atomic unsigned max_connections;
 };

@@ -277,6 +277,7 @@ static void complete(struct upstream_call *call, bool has_surplus)
     bool is_sound =
         call->keeps_alive && call->is_sent && !call->is_broken && !has_surplus;
 
+    upstream_call_resume(call); /* the next to lease it expects to hear of it */
     upstream_pool_return(&call->lease, is_sound);
     retire(call);
     call->events->on_end(call->owner, trailers);

@@ -326,14 +326,37 @@ END_TEST
 START_TEST(sections_without_effect_are_named)
 {
     struct config *config = must_load(write_config(
-        "\"audit\":{\"other_mutations\":\"require\",\"signing_key_file\":\"k\"},"
         "\"cluster\":{\"redis\":\"redis://127.0.0.1:6379\",\"max_staleness\":\"1s\"},"
         "\"admin\":null"));
 
-    ck_assert_str_eq(config->inert[0], "audit");
-    ck_assert_str_eq(config->inert[1], "cluster");
-    ck_assert_ptr_null(config->inert[2]);
+    ck_assert_str_eq(config->inert[0], "cluster");
+    ck_assert_ptr_null(config->inert[1]);
     config_free(config);
+}
+END_TEST
+
+START_TEST(the_trail_lies_beside_the_file_unless_it_is_said_where)
+{
+    struct config *config = must_load(write_config("\"cache\":{}"));
+    struct config *told = must_load(
+        write_config("\"audit\":{\"directory\":\"/var/log/psgate\",\"other_mutations\":"
+                     "\"require\",\"unreadable_body\":\"forward\",\"timeout\":\"2s\","
+                     "\"rotate_size\":\"1MiB\",\"signing_key_file\":\"k\"}"));
+
+    ck_assert_str_eq(config->audit.directory, folder_entry(&folder, "audit"));
+    ck_assert_int_eq(config->audit.other_mutations, CONFIG_OTHER_LOG);
+    ck_assert_int_eq(config->audit.unreadable_body, CONFIG_UNREADABLE_REFUSE);
+    ck_assert_int_eq(config->audit.timeout_ms, 5000);
+    ck_assert_int_eq(config->audit.rotate_bytes, 100 << 20);
+    ck_assert_ptr_null(config->audit.signing_key_file);
+    ck_assert_str_eq(told->audit.directory, "/var/log/psgate");
+    ck_assert_int_eq(told->audit.other_mutations, CONFIG_OTHER_REQUIRE);
+    ck_assert_int_eq(told->audit.unreadable_body, CONFIG_UNREADABLE_FORWARD);
+    ck_assert_int_eq(told->audit.timeout_ms, 2000);
+    ck_assert_int_eq(told->audit.rotate_bytes, 1 << 20);
+    ck_assert_str_eq(told->audit.signing_key_file, folder_entry(&folder, "k"));
+    config_free(config);
+    config_free(told);
 }
 END_TEST
 
@@ -358,6 +381,7 @@ int main(void)
     tcase_add_test(values, every_other_option_can_be_set);
     tcase_add_test(values, credentials_are_found_by_name);
     tcase_add_test(values, sections_without_effect_are_named);
+    tcase_add_test(values, the_trail_lies_beside_the_file_unless_it_is_said_where);
     tcase_add_test(files, every_sample_in_conf_is_accepted);
     tcase_add_test(files, a_file_that_cannot_be_read_is_a_problem);
     return run_suite_in_folder(suite);

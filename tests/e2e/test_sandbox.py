@@ -15,6 +15,7 @@ def sandbox(make_stage):
     stage = make_stage(start=False)
     config = dict(stage.gateway.config)
     del config["upstream"]
+    config["audit"] = {"unreadable_body": "forward"}  # so that the sandbox judges what bodies name
     stage.gateway.write_config(config)
     stage.gateway.start("--sandbox")
     return stage

@@ -1,0 +1,168 @@
+#include "gateway/subject.h"
+
+#include "audit/record.h"
+
+enum { MOST_AGENT_BYTES = 512, MOST_REQUEST_ID_BYTES = 128 };
+
+struct span subject_source(const struct exchange *exchange)
+{
+    const char *peer = exchange->conn != NULL ? exchange->conn->peer : "";
+    const char *colon = strrchr(peer, ':');
+    size_t len = colon != NULL ? (size_t)(colon - peer) : strlen(peer);
+
+    if (len > 1 && peer[0] == '[')
+        return span_make(peer + 1, len - 2);
+    return span_make(peer, len);
+}
+
+/* A client may put its token anywhere; what holds one is not recorded. */
+static struct span safe(const struct exchange *exchange, struct span value)
+{
+    struct span token = exchange->admission.token;
+
+    if (token_stands_in(value) ||
+        (token.len > 0 && value.len >= token.len &&
+         memmem(value.at, value.len, token.at, token.len) != NULL))
+        return SPAN("(withheld)");
+    return value;
+}
+
+static struct span field_of(const struct exchange *exchange, struct span name,
+                            size_t most)
+{
+    const struct http_head *head = &exchange->head;
+
+    for (unsigned i = 0; i < head->field_count; i++) {
+        struct span value = http_field_value(head, &head->fields[i]);
+
+        if (span_equal_nocase(http_field_name(head, &head->fields[i]), name))
+            return safe(exchange,
+                        span_make(value.at, value.len < most ? value.len : most));
+    }
+    return span_make(NULL, 0);
+}
+
+static bool is_lower_hex(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (strchr("0123456789abcdef", text.at[i]) == NULL || text.at[i] == '\0')
+            return false;
+    }
+    return true;
+}
+
+/* W3C Trace Context 3.2: version "-" 32 hex digits "-" parent "-" flags. */
+static struct span trace_id_of(const struct exchange *exchange)
+{
+    enum { BEFORE = 3, DIGITS = 32, WHOLE = 55 };
+    struct span value = field_of(exchange, SPAN("traceparent"), WHOLE);
+    struct span id = span_make(value.at + BEFORE, DIGITS);
+
+    if (value.len < WHOLE || value.at[BEFORE - 1] != '-' ||
+        value.at[BEFORE + DIGITS] != '-' || !is_lower_hex(id))
+        return span_make(NULL, 0);
+    return id;
+}
+
+/* ECS: who may get in, how things are set up, and the rest. */
+static const char *category_of(const struct operation *operation)
+{
+    if (operation == NULL)
+        return "web";
+    if (operation->user_segment != OPERATION_NO_SEGMENT || operation->is_named_only)
+        return "iam";
+    return operation->resource_type != NULL ? "configuration" : "web";
+}
+
+/* The path's segments as the operation was matched on them (see admission's authorize).
+ */
+static void split_path(const struct exchange *exchange, struct http_path *path)
+{
+    const struct snapshot *snapshot = exchange->snapshot;
+    bool forward = snapshot->config->upstream.encoded_slashes == CONFIG_SLASHES_FORWARD;
+    struct http_path first;
+    enum http_fault fault;
+
+    *path = (struct http_path){0};
+    if (exchange->admission.target.is_asterisk ||
+        !http_path_split(exchange->admission.target.path, forward,
+                         exchange->station->path_scratch, &first, &fault))
+        return;
+    if (operation_match(snapshot->operations, exchange->head.method, &first) ==
+        exchange->admission.operation)
+        *path = first;
+    else
+        http_path_split_again(&first, path);
+}
+
+static struct span segment(const struct exchange *exchange, const struct http_path *path,
+                           int number)
+{
+    if (number < 0 || (unsigned)number >= path->count || number >= HTTP_PATH_SEGMENTS)
+        return span_make(NULL, 0);
+    return safe(exchange, path->segments[number]);
+}
+
+static void add_request(const struct exchange *exchange, struct audit_subject *subject)
+{
+    const struct admission *admission = &exchange->admission;
+    const struct client *client = admission->client;
+
+    subject->source_ip = subject_source(exchange);
+    subject->user_agent = field_of(exchange, SPAN("user-agent"), MOST_AGENT_BYTES);
+    subject->request_id = field_of(exchange, SPAN("x-request-id"), MOST_REQUEST_ID_BYTES);
+    subject->trace_id = trace_id_of(exchange);
+    subject->method = exchange->head.method;
+    subject->config_generation = exchange->snapshot->generation;
+    if (client == NULL)
+        return;
+    subject->client = span_of(client->name);
+    subject->client_auth = admission->auth;
+    subject->credential = span_of(client->credential);
+}
+
+static void add_operation(const struct exchange *exchange, const struct http_path *path,
+                          const struct audit_body *body, struct audit_subject *subject)
+{
+    const struct operation *operation = exchange->admission.operation;
+
+    subject->category = category_of(operation);
+    if (operation == NULL) {
+        subject->action = SPAN("other");
+        if (exchange->admission.has_loggable_path)
+            subject->path = safe(exchange, exchange->admission.target.path);
+        return;
+    }
+    subject->action = span_of(operation->id);
+    subject->route = span_of(operation->path);
+    subject->team = segment(exchange, path, operation->team_segment);
+    subject->target_user = segment(exchange, path, operation->user_segment);
+    if (operation->resource_type != NULL)
+        subject->resource_type = span_of(operation->resource_type);
+    subject->resource_name = segment(exchange, path, operation->resource_segment);
+    if (body != NULL && body->name != NULL)
+        subject->resource_name = safe(exchange, span_of(body->name));
+}
+
+bool subject_write(const struct exchange *exchange, const char *id,
+                   const struct audit_body *body, enum audit_body_verdict verdict,
+                   struct text *out)
+{
+    struct audit_subject subject = {.id = id};
+    struct http_path path;
+
+    split_path(exchange, &path);
+    add_request(exchange, &subject);
+    add_operation(exchange, &path, body, &subject);
+    subject.has_unreadable_body =
+        verdict != AUDIT_BODY_READ && verdict != AUDIT_BODY_EMPTY;
+    if (body != NULL) {
+        struct span recorded = span_make(body->recorded.bytes, body->recorded.len);
+        struct span kept = safe(exchange, recorded);
+
+        if (kept.at == recorded.at)
+            subject.recorded = recorded;
+    }
+    audit_record_subject(&subject, out);
+    return !out->failed;
+}

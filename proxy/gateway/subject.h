@@ -1,0 +1,25 @@
+/*
+ * What of a request may be recorded: its subject (audit/record.h). The caller's token,
+ * wherever a client put it, does not get through, and a path is taken apart again here:
+ * names are recorded decoded.
+ */
+#ifndef PSGATE_GATEWAY_SUBJECT_H
+#define PSGATE_GATEWAY_SUBJECT_H
+
+#include "audit/body.h"
+#include "base/text.h"
+#include "gateway/exchange.h"
+
+/*
+ * Writes the subject's members for the exchange. id joins records; body is what was read
+ * of the request's body, or NULL when nothing was, and verdict what became of that. False
+ * when memory is out.
+ */
+bool subject_write(const struct exchange *exchange, const char *id,
+                   const struct audit_body *body, enum audit_body_verdict verdict,
+                   struct text *out);
+
+/* Who is behind the connection: "192.0.2.7", or "unix". Borrowed from the connection. */
+struct span subject_source(const struct exchange *exchange);
+
+#endif
