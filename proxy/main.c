@@ -12,6 +12,7 @@ static const struct {
     {"serve", command_serve, "run the gateway"},
     {"check", command_check, "validate a configuration, print every problem"},
     {"token", command_token, "create, list and revoke the clients' tokens"},
+    {"audit", command_audit, "verify the audit trail, make its signing key"},
     {"sandbox", command_sandbox, "run the stand-in for api.paperspace.com"},
 };
 

@@ -176,13 +176,16 @@ static void must_be_found_there(int file, size_t at)
 
 static const char flips[] = {'\x01', '\x20', '\x80', '\x07'};
 
+/* Every byte is changed in one way, and every third in each of the others. */
 START_TEST(every_changed_byte_is_found)
 {
+    size_t first = _i == 0 ? 0 : (size_t)_i - 1, step = _i == 0 ? 1 : 3;
+
     for (int file = 0; file < FILES; file++) {
         const struct copy *copy = &copies[file];
         int fd = open(copy->path, O_WRONLY | O_CLOEXEC);
 
-        for (size_t at = 0; at < copy->bytes.len; at++) {
+        for (size_t at = first; at < copy->bytes.len; at += step) {
             char changed = copy->bytes.bytes[at] ^ flips[_i];
             bool is_last = file == LAST && at >= copy->lines[copy->count - 1];
 
