@@ -9,7 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-enum { CHUNK_BYTES = 64 * 1024, MAGIC_BYTES = 4 };
+enum { CHUNK_BYTES = 32 * 1024, MAGIC_BYTES = 4 };
 
 enum form { PLAIN, GZIP, ZSTD };
 
@@ -23,12 +23,13 @@ struct audit_reader {
     size_t given_bytes; /* how much of an incomplete last line was given already */
     z_stream gzip;
     ZSTD_DStream *zstd;
-    uint64_t number, offset;    /* of the line at start */
-    uint64_t line;              /* given last */
+    uint64_t number, offset; /* of the line at start */
+    uint64_t line;           /* given last */
+    char *window;            /* grows to the longest line and a chunk */
+    size_t window_bytes;
     size_t start, end;          /* what is unread in window */
     size_t input_at, input_len; /* what is unread in input */
     char input[CHUNK_BYTES];    /* compressed bytes; the magic at first */
-    char window[AUDIT_LINE_MAX_BYTES + CHUNK_BYTES];
 };
 
 static ssize_t read_file(struct audit_reader *reader, char *buffer, size_t room)
@@ -118,6 +119,7 @@ void audit_reader_close(struct audit_reader *reader)
     ZSTD_freeDStream(reader->zstd);
     if (reader->fd >= 0)
         (void)close(reader->fd);
+    free(reader->window);
     free(reader);
 }
 
@@ -217,6 +219,29 @@ static enum audit_read fill_unpacked(struct audit_reader *reader, struct error *
     return AUDIT_READ_SHORT;
 }
 
+/* Room for a chunk behind what is unread, which moves to the front. */
+static bool make_room(struct audit_reader *reader)
+{
+    size_t held = reader->end - reader->start;
+    size_t wanted = reader->window_bytes > 0 ? reader->window_bytes : 2 * CHUNK_BYTES;
+    char *window = reader->window;
+
+    if (held > 0)
+        memmove(window, window + reader->start, held);
+    reader->start = 0;
+    reader->end = held;
+    while (wanted < held + CHUNK_BYTES)
+        wanted *= 2;
+    if (wanted == reader->window_bytes)
+        return true;
+    window = realloc(window, wanted);
+    if (window == NULL)
+        return false;
+    reader->window = window;
+    reader->window_bytes = wanted;
+    return true;
+}
+
 /* Brings more bytes behind those in the window. LINE here means: there are some. */
 static enum audit_read fill(struct audit_reader *reader, struct error *error)
 {
@@ -224,9 +249,10 @@ static enum audit_read fill(struct audit_reader *reader, struct error *error)
         (void)error_set(error, "is longer than 1 MiB");
         return AUDIT_READ_FAILED;
     }
-    memmove(reader->window, reader->window + reader->start, reader->end - reader->start);
-    reader->end -= reader->start;
-    reader->start = 0;
+    if (!make_room(reader)) {
+        (void)error_set(error, "cannot be read: out of memory");
+        return AUDIT_READ_FAILED;
+    }
     return reader->form == PLAIN ? fill_plain(reader, error)
                                  : fill_unpacked(reader, error);
 }
@@ -276,9 +302,9 @@ enum audit_read audit_reader_next(struct audit_reader *reader,
 
     reader->line = reader->number + 1;
     for (;;) {
-        const char *from = reader->window + reader->start + searched;
-        size_t len = reader->end - reader->start - searched;
-        const char *newline = len > 0 ? memchr(from, '\n', len) : NULL;
+        size_t at = reader->start + searched;
+        size_t len = reader->end - at;
+        const char *newline = len > 0 ? memchr(reader->window + at, '\n', len) : NULL;
         enum audit_read filled;
 
         if (newline != NULL)
