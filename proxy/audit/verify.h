@@ -1,7 +1,7 @@
 /*
  * Whether a folder's trail is whole: every line in its place, none changed, removed,
- * inserted, reordered or doubled. One pass over the files, in memory that depends on the
- * mutations under way at a time and on nothing else.
+ * inserted, reordered or doubled. One pass over the files, in memory for the mutations
+ * under way at a time, the lines that wait to be repeated, and one line.
  *
  * What only a checkpoint can show: lines cut off at the very end, a last line that was
  * changed, and a chain that was made anew from some line on. What nothing shows, and
