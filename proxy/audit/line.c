@@ -343,6 +343,18 @@ bool audit_line_find(struct span line, struct span key, struct span *value)
     return false;
 }
 
+bool audit_line_next(struct span *rest, struct span *key, struct span *value)
+{
+    struct scan scan = scan_of(*rest);
+
+    if (rest->len > 0 && !is_next(&scan, '{'))
+        scan.start = NULL; /* in the midst of the line */
+    if (next_member(&scan, key, value) != STEP_MEMBER)
+        return false;
+    *rest = span_make(scan.at, (size_t)(scan.end - scan.at));
+    return true;
+}
+
 bool audit_value_string(struct span value, struct span *text)
 {
     if (value.at == NULL || value.len < 2 || value.at[0] != '"')

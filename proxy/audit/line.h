@@ -52,6 +52,12 @@ bool audit_line_pick(struct span line, const struct span *keys, size_t count,
 bool audit_line_find(struct span line, struct span key, struct span *value);
 
 /*
+ * Goes over a line's members: *rest is the line at first, and afterwards what is left of
+ * it. False at the end and where the line is not JSON.
+ */
+bool audit_line_next(struct span *rest, struct span *key, struct span *value);
+
+/*
  * What is between the quotes of a string value, escapes as they stand; and a value that
  * is a whole number of at most 18 digits, not negative. False when the value is none (or
  * has at NULL).

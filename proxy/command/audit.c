@@ -12,6 +12,8 @@ static const struct {
     const char *summary;
 } verbs[] = {
     {"verify", command_audit_verify, "find whatever was changed in a trail"},
+    {"search", command_audit_search, "show the mutations that match"},
+    {"tail", command_audit_tail, "show the last mutations, and follow"},
     {"keygen", command_audit_keygen, "make the key pair that signs checkpoints"},
 };
 
