@@ -1,5 +1,5 @@
 #include <errno.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #include "net/stream_internal.h"
 
@@ -15,7 +15,7 @@ static enum stream_status fail(struct stream *stream, int errnum)
 static enum stream_status plain_read(struct stream *stream, char *buffer, size_t capacity,
                                      size_t *got)
 {
-    ssize_t n = read(stream->fd, buffer, capacity);
+    ssize_t n = recv(stream->fd, buffer, capacity, 0);
 
     if (n < 0)
         return fail(stream, errno);
