@@ -176,19 +176,13 @@ static void read_flag(const struct directive *directive,
         read_qualified(directive, &directives->is_private, &directives->names_fields);
 }
 
-static bool is_field(const struct http_head *head, const struct http_field *field,
-                     struct span name)
-{
-    return span_equal_nocase(http_field_name(head, field), name);
-}
-
 static void read_pragma(const struct http_head *head, struct cache_directives *directives)
 {
     for (unsigned i = 0; i < head->field_count; i++) {
         struct span list = http_field_value(head, &head->fields[i]);
         struct directive directive;
 
-        if (!is_field(head, &head->fields[i], SPAN("pragma")))
+        if (head->fields[i].id != HTTP_FIELD_PRAGMA)
             continue;
         while (next_directive(&list, &directive)) {
             if (span_equal_nocase(directive.name, SPAN("no-cache")))
@@ -213,11 +207,14 @@ void cache_directives_read(const struct http_head *head,
                            struct cache_directives *directives)
 {
     cache_directives_clear(directives);
+    if (!http_head_has(head, HTTP_FIELD_CACHE_CONTROL) &&
+        !http_head_has(head, HTTP_FIELD_PRAGMA))
+        return;
     for (unsigned i = 0; i < head->field_count; i++) {
         struct span list = http_field_value(head, &head->fields[i]);
         struct directive directive;
 
-        if (!is_field(head, &head->fields[i], SPAN("cache-control")))
+        if (head->fields[i].id != HTTP_FIELD_CACHE_CONTROL)
             continue;
         directives->is_present = true;
         while (next_directive(&list, &directive)) {
@@ -248,7 +245,7 @@ bool cache_names_field(const struct http_head *head, struct span name)
         struct span list = http_field_value(head, &head->fields[i]);
         struct directive directive;
 
-        if (!is_field(head, &head->fields[i], SPAN("cache-control")))
+        if (head->fields[i].id != HTTP_FIELD_CACHE_CONTROL)
             continue;
         while (next_directive(&list, &directive)) {
             if ((span_equal_nocase(directive.name, SPAN("no-cache")) ||

@@ -2,24 +2,14 @@
 
 #include "http/date.h"
 
-static const struct http_field *find_named(const struct http_head *head, struct span name)
-{
-    for (unsigned i = 0; i < head->field_count; i++) {
-        if (span_equal_nocase(http_field_name(head, &head->fields[i]), name))
-            return &head->fields[i];
-    }
-    return NULL;
-}
-
 /* The field if there is just one: two dates are none (RFC 9110 13.1.3). */
 static const struct http_field *find_single(const struct http_head *head,
-                                            struct span name)
+                                            enum http_field_id id)
 {
-    unsigned count = 0;
+    unsigned count;
+    const struct http_field *field = http_head_find(head, id, &count);
 
-    for (unsigned i = 0; i < head->field_count; i++)
-        count += span_equal_nocase(http_field_name(head, &head->fields[i]), name);
-    return count == 1 ? find_named(head, name) : NULL;
+    return count == 1 ? field : NULL;
 }
 
 static struct span without_weakness(struct span tag)
@@ -67,8 +57,7 @@ static bool tags_match(const struct http_head *request, struct span etag)
         struct span list = http_field_value(request, &request->fields[i]);
         struct span tag;
 
-        if (!span_equal_nocase(http_field_name(request, &request->fields[i]),
-                               SPAN("if-none-match")))
+        if (request->fields[i].id != HTTP_FIELD_IF_NONE_MATCH)
             continue;
         while (next_tag(&list, &tag)) {
             if (span_equal(tag, SPAN("*")) ||
@@ -82,10 +71,10 @@ static bool tags_match(const struct http_head *request, struct span etag)
 bool cache_client_has_it(const struct http_head *request, struct span etag,
                          struct span last_modified, int64_t now_wall_ms)
 {
-    const struct http_field *since = find_single(request, SPAN("if-modified-since"));
+    const struct http_field *since = find_single(request, HTTP_FIELD_IF_MODIFIED_SINCE);
     int64_t since_ms, modified_ms;
 
-    if (find_named(request, SPAN("if-none-match")) != NULL)
+    if (http_head_has(request, HTTP_FIELD_IF_NONE_MATCH))
         return tags_match(request, etag);
     return since != NULL && last_modified.len > 0 &&
            http_date_parse(http_field_value(request, since), now_wall_ms, &since_ms) &&
@@ -93,11 +82,17 @@ bool cache_client_has_it(const struct http_head *request, struct span etag,
            modified_ms <= since_ms;
 }
 
+bool cache_has_own_condition(const struct http_head *request)
+{
+    return http_head_has(request, HTTP_FIELD_IF_NONE_MATCH) ||
+           http_head_has(request, HTTP_FIELD_IF_MODIFIED_SINCE);
+}
+
 bool cache_has_foreign_condition(const struct http_head *request)
 {
-    return find_named(request, SPAN("if-match")) != NULL ||
-           find_named(request, SPAN("if-unmodified-since")) != NULL ||
-           find_named(request, SPAN("if-range")) != NULL;
+    return http_head_has(request, HTTP_FIELD_IF_MATCH) ||
+           http_head_has(request, HTTP_FIELD_IF_UNMODIFIED_SINCE) ||
+           http_head_has(request, HTTP_FIELD_IF_RANGE);
 }
 
 bool cache_is_condition(struct span name)

@@ -18,6 +18,9 @@ bool cache_client_has_it(const struct http_head *request, struct span etag,
 /* Whether two entity-tags are the same, by weak comparison (RFC 9110 8.8.3.2). */
 bool cache_tags_match(struct span one, struct span other);
 
+/* Whether the request sets conditions that cache_client_has_it looks at. */
+bool cache_has_own_condition(const struct http_head *request);
+
 /* Whether the request sets conditions that only upstream can judge. */
 bool cache_has_foreign_condition(const struct http_head *request);
 

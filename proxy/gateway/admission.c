@@ -31,7 +31,7 @@ static bool check_form(struct admission *admission, const struct http_head *head
         !http_check_host(head, &admission->target, &fault) ||
         !http_request_framing(head, &admission->framing, &admission->length, &fault))
         return refuse_fault(admission, fault);
-    if (http_head_find(head, HTTP_FIELD_OVERRIDE, NULL) != NULL)
+    if (http_head_has(head, HTTP_FIELD_OVERRIDE))
         return refuse_fault(admission, HTTP_FAULT_OVERRIDE_FIELD);
     return true;
 }

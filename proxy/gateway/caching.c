@@ -199,20 +199,28 @@ static struct iovec vector_of(struct span span)
     return (struct iovec){(void *)(uintptr_t)span.at, span.len};
 }
 
+static bool client_has_it(const struct exchange *exchange, struct span head)
+{
+    struct span modified;
+
+    if (!cache_has_own_condition(&exchange->head))
+        return false;
+    modified = cache_head_field(head, SPAN("last-modified"));
+    if (modified.at == NULL) /* RFC 9111 4.3.2: then the Date counts */
+        modified = cache_head_field(head, SPAN("date"));
+    return cache_client_has_it(&exchange->head, cache_head_field(head, SPAN("etag")),
+                               modified, clock_wall_ms());
+}
+
 void caching_serve(struct exchange *exchange, const struct cache_entry *entry)
 {
     struct text *lines = &exchange->response_head;
     struct span head = cache_entry_head(entry), body = cache_entry_body(entry);
-    struct span modified = cache_head_field(head, SPAN("last-modified"));
     struct iovec vectors[3];
 
     text_clear(lines);
     exchange->status = entry->status;
-    if (modified.at == NULL) /* RFC 9111 4.3.2: then the Date counts */
-        modified = cache_head_field(head, SPAN("date"));
-    if (entry->status == 200 &&
-        cache_client_has_it(&exchange->head, cache_head_field(head, SPAN("etag")),
-                            modified, clock_wall_ms())) {
+    if (entry->status == 200 && client_has_it(exchange, head)) {
         exchange->status = 304;
         add_not_modified_head(entry, lines);
         head.len = body.len = 0;
@@ -403,10 +411,8 @@ static bool must_pass(const struct exchange *exchange)
     const struct http_head *head = &exchange->head;
 
     return !exchange->body.is_done || exchange->is_upgrade ||
-           !exchange->admission.is_exact ||
-           http_head_find(head, HTTP_FIELD_COOKIE, NULL) != NULL ||
-           http_head_find(head, HTTP_FIELD_RANGE, NULL) != NULL ||
-           cache_has_foreign_condition(head);
+           !exchange->admission.is_exact || http_head_has(head, HTTP_FIELD_COOKIE) ||
+           http_head_has(head, HTTP_FIELD_RANGE) || cache_has_foreign_condition(head);
 }
 
 static void pass(struct exchange *exchange, const char *reason)

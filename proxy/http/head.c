@@ -130,6 +130,7 @@ static bool read_field_line(struct http_head *head, struct span line)
     field->value_len = (uint32_t)value.len;
     field->name_len = (uint16_t)name_len;
     field->id = (uint8_t)http_field_find(name);
+    head->present |= UINT32_C(1) << field->id;
     field->is_hop_by_hop =
         (http_field_traits((enum http_field_id)field->id) & HTTP_TRAIT_HOP_BY_HOP) != 0;
     return true;
@@ -139,9 +140,9 @@ const struct http_field *http_head_find(const struct http_head *head,
                                         enum http_field_id id, unsigned *count)
 {
     const struct http_field *first = NULL;
-    unsigned found = 0;
+    unsigned found = 0, fields = http_head_has(head, id) ? head->field_count : 0;
 
-    for (unsigned i = 0; i < head->field_count; i++) {
+    for (unsigned i = 0; i < fields; i++) {
         if (head->fields[i].id != id)
             continue;
         if (found++ == 0)

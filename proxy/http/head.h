@@ -51,6 +51,7 @@ struct http_head {
 
     struct http_field *fields;
     uint16_t field_count, max_fields;
+    uint32_t present; /* a bit for each http_field_id that a field has */
 };
 
 /* An empty head for up to max_fields field lines. False when memory is out. */
@@ -78,6 +79,14 @@ static inline struct span http_field_value(const struct http_head *head,
                                            const struct http_field *field)
 {
     return span_make(head->bytes + field->value, field->value_len);
+}
+
+_Static_assert(HTTP_FIELD_COUNT <= 32, "http_head.present has a bit for each");
+
+/* Whether there is a field of that id. */
+static inline bool http_head_has(const struct http_head *head, enum http_field_id id)
+{
+    return (head->present >> id & 1) != 0;
 }
 
 /* The first field of that id, or NULL; *count, if not NULL, is how many there are. */

@@ -315,6 +315,10 @@ START_TEST(the_first_field_of_a_kind_is_found_and_all_are_counted)
     ck_assert_ptr_eq(http_head_find(&head, HTTP_FIELD_X_API_KEY, NULL), field);
     ck_assert_ptr_null(http_head_find(&head, HTTP_FIELD_HOST, &count));
     ck_assert_uint_eq(count, 0);
+    ck_assert(http_head_has(&head, HTTP_FIELD_X_API_KEY));
+    ck_assert(!http_head_has(&head, HTTP_FIELD_HOST));
+    http_head_reset(&head, HTTP_REQUEST);
+    ck_assert(!http_head_has(&head, HTTP_FIELD_X_API_KEY));
     http_head_fini(&head);
 }
 END_TEST
