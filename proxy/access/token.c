@@ -15,11 +15,20 @@ enum {
     BODY_CHARS = 43,
     CHECKSUM_CHARS = 6,
     SIGNED_BYTES = PREFIX_BYTES + BODY_CHARS, /* what the checksum is over */
+    MOST_REMEMBERED = 32,                     /* they fit a page */
+};
+
+/* A text of a token's length, and its digest. */
+struct remembered {
+    bool is_used;
+    char text[TOKEN_BYTES];
+    unsigned char digest[TOKEN_DIGEST_BYTES];
 };
 
 struct token_hasher {
     EVP_MD *sha256;
     EVP_MD_CTX *context;
+    struct secret *memory; /* NULL: nothing is remembered */
 };
 
 struct token_hasher *token_hasher_new(struct error *error)
@@ -41,17 +50,60 @@ void token_hasher_free(struct token_hasher *hasher)
 {
     if (hasher == NULL)
         return;
+    secret_free(hasher->memory);
     EVP_MD_CTX_free(hasher->context);
     EVP_MD_free(hasher->sha256);
     free(hasher);
 }
 
-bool token_digest(struct token_hasher *hasher, struct span text,
-                  unsigned char digest[TOKEN_DIGEST_BYTES])
+bool token_hasher_remember(struct token_hasher *hasher, struct error *error)
+{
+    hasher->memory = secret_new(MOST_REMEMBERED * sizeof(struct remembered), error);
+    return hasher->memory != NULL;
+}
+
+/*
+ * The one place where a token is remembered; NULL for what is none by its looks. The
+ * place says as much of the token as it says itself: it depends on no other's.
+ */
+static struct remembered *place_of(struct token_hasher *hasher, struct span text)
+{
+    unsigned place;
+
+    if (hasher->memory == NULL || text.len != TOKEN_BYTES || !token_has_prefix(text))
+        return NULL;
+    place =
+        (unsigned char)text.at[PREFIX_BYTES] + (unsigned char)text.at[SIGNED_BYTES - 1];
+    return (struct remembered *)(void *)secret_bytes(hasher->memory) +
+           place % MOST_REMEMBERED;
+}
+
+static bool compute(struct token_hasher *hasher, struct span text,
+                    unsigned char digest[TOKEN_DIGEST_BYTES])
 {
     return EVP_DigestInit_ex2(hasher->context, hasher->sha256, NULL) == 1 &&
            EVP_DigestUpdate(hasher->context, text.at, text.len) == 1 &&
            EVP_DigestFinal_ex(hasher->context, digest, NULL) == 1;
+}
+
+bool token_digest(struct token_hasher *hasher, struct span text,
+                  unsigned char digest[TOKEN_DIGEST_BYTES])
+{
+    struct remembered *remembered = place_of(hasher, text);
+
+    if (remembered != NULL && remembered->is_used &&
+        secret_equal(remembered->text, text.at, TOKEN_BYTES)) {
+        memcpy(digest, remembered->digest, TOKEN_DIGEST_BYTES);
+        return true;
+    }
+    if (!compute(hasher, text, digest))
+        return false;
+    if (remembered != NULL) {
+        memcpy(remembered->text, text.at, TOKEN_BYTES);
+        memcpy(remembered->digest, digest, TOKEN_DIGEST_BYTES);
+        remembered->is_used = true;
+    }
+    return true;
 }
 
 /* base64url without padding (RFC 4648 5): count characters from the first 6 * count bits.

@@ -18,6 +18,13 @@ struct token_hasher;
 struct token_hasher *token_hasher_new(struct error *error) MUST_CHECK;
 void token_hasher_free(struct token_hasher *hasher);
 
+/*
+ * Lets it remember the digests of the tokens that came last, in secret memory: a client
+ * brings the same one with each request. What is remembered is true for ever, so a reload
+ * or an expiry has nothing to take back.
+ */
+bool token_hasher_remember(struct token_hasher *hasher, struct error *error) MUST_CHECK;
+
 /* SHA-256 of the whole text. */
 bool token_digest(struct token_hasher *hasher, struct span text,
                   unsigned char digest[TOKEN_DIGEST_BYTES]) MUST_CHECK;

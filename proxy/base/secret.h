@@ -5,6 +5,7 @@
 #ifndef PSGATE_BASE_SECRET_H
 #define PSGATE_BASE_SECRET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -24,6 +25,9 @@ struct span secret_span(const struct secret *secret);
 
 /* Keeps the first len bytes (len at most the present length) and cleanses the rest. */
 void secret_truncate(struct secret *secret, size_t len);
+
+/* Whether the bytes are the same; takes as long wherever they differ. */
+bool secret_equal(const void *one, const void *other, size_t len);
 
 /* Overwrites with zeros in a way that compilers keep. */
 void secret_cleanse(void *bytes, size_t len);

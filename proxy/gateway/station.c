@@ -30,6 +30,7 @@ struct station *station_new(struct stations *shared, struct worker *worker,
                             struct error *error)
 {
     struct station *station = calloc(1, sizeof(*station));
+    bool can_remember;
 
     if (station == NULL) {
         (void)error_set(error, "out of memory");
@@ -41,8 +42,10 @@ struct station *station_new(struct stations *shared, struct worker *worker,
     station->path_scratch = malloc(CONFIG_MOST_HEADER_BYTES);
     if (station->path_scratch == NULL)
         (void)error_set(error, "out of memory");
+    can_remember =
+        station->hasher != NULL && token_hasher_remember(station->hasher, error);
     (void)evtimer_assign(&station->retry_accept, worker->base, on_retry_accept, station);
-    if (station->hasher == NULL || station->path_scratch == NULL) {
+    if (!can_remember || station->path_scratch == NULL) {
         station_free(station);
         return NULL;
     }

@@ -186,6 +186,58 @@ START_TEST(the_digest_is_sha_256)
 }
 END_TEST
 
+static void assert_digest_is_computed(struct token_hasher *remembering, struct span text)
+{
+    unsigned char remembered[TOKEN_DIGEST_BYTES], computed[TOKEN_DIGEST_BYTES];
+
+    ck_assert(token_digest(remembering, text, remembered));
+    ck_assert(token_digest(hasher, text, computed));
+    ck_assert_mem_eq(remembered, computed, TOKEN_DIGEST_BYTES);
+}
+
+/* More tokens than places, again and again, and each with one character changed. */
+START_TEST(a_remembered_digest_is_the_token_s_own)
+{
+    enum { TOKENS = 200 };
+    static char tokens[TOKENS][TOKEN_BYTES + 1];
+    struct error error = {{0}};
+    struct token_hasher *remembering = token_hasher_new(&error);
+
+    ck_assert(remembering != NULL && token_hasher_remember(remembering, &error));
+    for (int i = 0; i < TOKENS; i++)
+        ck_assert(token_generate(hasher, tokens[i], &error));
+    for (int i = 0; i < 10 * TOKENS; i++) {
+        char *token = tokens[i * 7 % TOKENS];
+        size_t at = (size_t)i % TOKEN_BYTES;
+
+        assert_digest_is_computed(remembering, span_make(token, TOKEN_BYTES));
+        assert_digest_is_computed(remembering, span_make(token, TOKEN_BYTES));
+        token[at] ^= 1;
+        assert_digest_is_computed(remembering, span_make(token, TOKEN_BYTES));
+        token[at] ^= 1;
+        assert_digest_is_computed(remembering, span_make(token, TOKEN_BYTES));
+        assert_digest_is_computed(remembering, span_make(token, TOKEN_BYTES - 1));
+    }
+    token_hasher_free(remembering);
+}
+END_TEST
+
+/* What no place has ever held is all zero bytes: no text is taken for that. */
+START_TEST(nothing_is_remembered_at_first)
+{
+    struct error error = {{0}};
+    struct token_hasher *remembering = token_hasher_new(&error);
+    char zeros[TOKEN_BYTES] = {0};
+
+    ck_assert(remembering != NULL && token_hasher_remember(remembering, &error));
+    assert_digest_is_computed(remembering, span_make(zeros, sizeof(zeros)));
+    assert_digest_is_computed(remembering, SPAN(""));
+    memcpy(zeros, "psgate_", 7);
+    assert_digest_is_computed(remembering, span_make(zeros, sizeof(zeros)));
+    token_hasher_free(remembering);
+}
+END_TEST
+
 START_TEST(freeing_no_hasher_is_fine)
 {
     token_hasher_free(NULL);
@@ -211,6 +263,8 @@ int main(void)
                         ROWS(malformed));
     tcase_add_test(judged, the_prefix_is_exact);
     tcase_add_loop_test(digest, the_digest_is_sha_256, 0, ROWS(vectors));
+    tcase_add_test(digest, a_remembered_digest_is_the_token_s_own);
+    tcase_add_test(digest, nothing_is_remembered_at_first);
     tcase_add_test(digest, freeing_no_hasher_is_fine);
     return run_suite(suite);
 }

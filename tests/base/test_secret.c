@@ -180,6 +180,23 @@ START_TEST(a_protected_process_makes_no_core_file)
 }
 END_TEST
 
+START_TEST(bytes_are_equal_only_when_all_are)
+{
+    unsigned char one[40], other[40];
+
+    for (size_t len = 0; len <= sizeof(one); len++) {
+        memset(one, 0x5a, sizeof(one));
+        memset(other, 0x5a, sizeof(other));
+        ck_assert(secret_equal(one, other, len));
+        for (size_t bit = 0; bit < 8 * sizeof(one); bit++) {
+            other[bit / 8] ^= (unsigned char)(1u << bit % 8);
+            ck_assert_int_eq(secret_equal(one, other, len), bit / 8 >= len);
+            other[bit / 8] = 0x5a;
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base/secret");
@@ -189,6 +206,7 @@ int main(void)
     tcase_add_loop_test(memory, a_new_secret_is_all_zero_and_writable, 0, ROWS(sizes));
     tcase_add_test(memory, freeing_no_secret_is_fine);
     tcase_add_test(memory, truncating_cleanses_the_rest);
+    tcase_add_test(memory, bytes_are_equal_only_when_all_are);
     tcase_add_test(memory, cleansed_bytes_are_zero_and_their_neighbours_are_not);
     tcase_add_test(protection,
                    a_secret_is_locked_and_left_out_of_core_files_and_children);
