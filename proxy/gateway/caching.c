@@ -58,16 +58,20 @@ bool caching_variant_key(const struct exchange *exchange, struct span names,
 }
 
 /* Generations are read before anything is looked up or fetched. */
-void caching_note_generations(struct exchange *exchange)
+static void note_generations(struct exchange *exchange, int64_t now_ms)
 {
     struct caching *caching = &exchange->caching;
     struct generations *generations = cache_of(exchange)->generations;
-    int64_t now_ms = clock_monotonic_ms();
 
     caching->generation = generations_now(generations, caching->scope, now_ms);
     caching->credential_generation =
         generations_now(generations, caching->credential_scope, now_ms);
     caching->target_generation = generations_target_now(generations, caching->target);
+}
+
+void caching_note_generations(struct exchange *exchange)
+{
+    note_generations(exchange, clock_monotonic_ms());
 }
 
 static bool find_scopes(struct exchange *exchange)
@@ -485,6 +489,7 @@ static void ask_upstream(struct exchange *exchange)
 void caching_begin(struct exchange *exchange)
 {
     struct caching *caching = &exchange->caching;
+    int64_t now_ms = clock_monotonic_ms();
 
     caching->rule = exchange->admission.operation->cache;
     cache_directives_read(&exchange->head, &caching->asked);
@@ -497,14 +502,14 @@ void caching_begin(struct exchange *exchange)
         return;
     }
     caching->role = CACHING_FETCH;
-    caching_note_generations(exchange);
+    note_generations(exchange, now_ms);
     caching->stored = look_up(exchange);
     if (caching->stored == NULL) {
         ask_upstream(exchange);
         return;
     }
     switch (cache_judge_use(&caching->stored->policy,
-                            cache_entry_age_ms(caching->stored, clock_monotonic_ms()),
+                            cache_entry_age_ms(caching->stored, now_ms),
                             &caching->asked)) {
     case CACHE_USE_NOW:
         caching->forward_reason = NULL;

@@ -356,7 +356,8 @@ static bool begin_head(struct conn *conn)
         return false;
     }
     set_state(conn, CONN_HEAD);
-    deadline_set(&conn->deadline, limits_of(conn)->header_timeout_ms);
+    deadline_set_at(&conn->deadline, conn->exchange->started_us / 1000,
+                    limits_of(conn)->header_timeout_ms);
     return true;
 }
 

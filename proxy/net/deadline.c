@@ -38,8 +38,11 @@ void deadline_init(struct deadline *deadline, struct worker *worker,
 
 void deadline_set(struct deadline *deadline, int64_t delay_ms)
 {
-    int64_t now_ms = clock_monotonic_ms();
+    deadline_set_at(deadline, clock_monotonic_ms(), delay_ms);
+}
 
+void deadline_set_at(struct deadline *deadline, int64_t now_ms, int64_t delay_ms)
+{
     deadline->due_ms = now_ms + delay_ms;
     if (deadline->armed_ms == 0 || deadline->armed_ms > deadline->due_ms)
         arm(deadline, now_ms);

@@ -27,6 +27,8 @@ void deadline_init(struct deadline *deadline, struct worker *worker,
 /* on_missed is called once after delay_ms, unless the deadline is moved or lifted before.
  */
 void deadline_set(struct deadline *deadline, int64_t delay_ms);
+/* The same for who has just looked at the clock. */
+void deadline_set_at(struct deadline *deadline, int64_t now_ms, int64_t delay_ms);
 void deadline_lift(struct deadline *deadline);
 
 static inline bool deadline_is_set(const struct deadline *deadline)
