@@ -154,18 +154,33 @@ void conn_note_tunnel_traffic(struct conn *conn)
 
 static bool ensure_input(struct conn *conn)
 {
+    struct station *station = conn->station;
+
     if (conn->input != NULL)
         return true;
     conn->most_head_bytes = (size_t)limits_of(conn)->header_bytes;
     conn->input_bytes = conn->most_head_bytes + BODY_ROOM_BYTES;
-    conn->input = malloc(conn->input_bytes);
     conn->input_start = conn->input_end = 0;
+    if (station->spare_input_bytes == conn->input_bytes) {
+        conn->input = station->spare_input;
+        station->spare_input = NULL;
+        station->spare_input_bytes = 0;
+    } else {
+        conn->input = malloc(conn->input_bytes);
+    }
     return conn->input != NULL;
 }
 
+/* One is kept for the next request, whose connection will need it: mostly soon. */
 static void drop_input(struct conn *conn)
 {
-    free(conn->input);
+    struct station *station = conn->station;
+
+    if (conn->input != NULL) {
+        free(station->spare_input);
+        station->spare_input = conn->input;
+        station->spare_input_bytes = conn->input_bytes;
+    }
     conn->input = NULL;
     conn->input_start = conn->input_end = 0;
 }

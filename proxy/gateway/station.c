@@ -304,6 +304,7 @@ void station_free(struct station *station)
     if (station == NULL)
         return;
     exchange_free_spares(station);
+    free(station->spare_input);
     token_hasher_free(station->hasher);
     snapshot_unref(station->snapshot);
     free(station->path_scratch);

@@ -40,6 +40,8 @@ struct station {
     struct door *doors;
     struct station_pool *pools;
     struct conn *conns;
+    char *spare_input; /* the memory that the last connection to fall idle gave back */
+    size_t spare_input_bytes;
     struct exchange *spare_exchanges;
     unsigned spare_exchange_count;
     struct exchange *orphans;  /* those without a client */
