@@ -1,5 +1,28 @@
 #include "base/span.h"
 
+/* MurmurHash64A's mixing. */
+uint64_t span_hash(struct span bytes, uint64_t seed)
+{
+    const uint64_t m = 0xc6a4a7935bd1e995u;
+    uint64_t hash = seed ^ (bytes.len * m);
+
+    while (bytes.len >= 8) {
+        uint64_t word;
+
+        memcpy(&word, bytes.at, sizeof(word));
+        word *= m;
+        word ^= word >> 47;
+        hash = (hash ^ (word * m)) * m;
+        bytes.at += 8;
+        bytes.len -= 8;
+    }
+    for (size_t i = 0; i < bytes.len; i++)
+        hash = (hash ^ (unsigned char)bytes.at[i]) * m;
+    hash ^= hash >> 47;
+    hash *= m;
+    return hash ^ (hash >> 47);
+}
+
 bool span_equal_nocase(struct span a, struct span b)
 {
     if (a.len != b.len)

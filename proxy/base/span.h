@@ -37,6 +37,9 @@ static inline bool span_equal(struct span a, struct span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
+/* A hash of the bytes; with a secret seed nobody can choose bytes that collide. */
+uint64_t span_hash(struct span bytes, uint64_t seed);
+
 bool span_equal_nocase(struct span a, struct span b);
 bool span_starts_with(struct span text, struct span prefix);
 

@@ -18,18 +18,6 @@ struct table {
 
 enum { FIRST_SIZE = 16 };
 
-/* FNV-1a over a seeded start, then a final mix so that the low bits depend on all. */
-static uint64_t hash_of(const struct table *table, struct span key)
-{
-    uint64_t hash = table->seed ^ 0xcbf29ce484222325u;
-
-    for (size_t i = 0; i < key.len; i++)
-        hash = (hash ^ (unsigned char)key.at[i]) * 0x100000001b3u;
-    hash ^= hash >> 32;
-    hash *= 0xd6e8feb86659fd93u;
-    return hash ^ (hash >> 32);
-}
-
 struct table *table_new(void)
 {
     struct table *table = calloc(1, sizeof(*table));
@@ -87,7 +75,7 @@ static bool grow(struct table *table)
 
 bool table_add(struct table *table, struct span key, void *value)
 {
-    uint64_t hash = hash_of(table, key);
+    uint64_t hash = span_hash(key, table->seed);
     struct slot *slot;
 
     if ((table->count + 1) * 4 > table->size * 3 && !grow(table))
@@ -102,7 +90,7 @@ bool table_add(struct table *table, struct span key, void *value)
 
 void *table_find(const struct table *table, struct span key)
 {
-    return find_slot(table, key, hash_of(table, key))->value;
+    return find_slot(table, key, span_hash(key, table->seed))->value;
 }
 
 size_t table_count(const struct table *table)

@@ -38,27 +38,9 @@ struct store *store_new(size_t budget)
     return store;
 }
 
-/* MurmurHash64A's mixing, over a random seed. */
 uint64_t store_hash(const struct store *store, struct span key)
 {
-    const uint64_t m = 0xc6a4a7935bd1e995u;
-    uint64_t hash = store->seed ^ (key.len * m);
-
-    while (key.len >= 8) {
-        uint64_t word;
-
-        memcpy(&word, key.at, sizeof(word));
-        word *= m;
-        word ^= word >> 47;
-        hash = (hash ^ (word * m)) * m;
-        key.at += 8;
-        key.len -= 8;
-    }
-    for (size_t i = 0; i < key.len; i++)
-        hash = (hash ^ (unsigned char)key.at[i]) * m;
-    hash ^= hash >> 47;
-    hash *= m;
-    return hash ^ (hash >> 47);
+    return span_hash(key, store->seed);
 }
 
 static struct shard *shard_of(struct store *store, uint64_t hash)

@@ -50,10 +50,11 @@ static void add_sizes(struct line *line, const struct exchange *exchange)
 
 void access_log_write(const struct exchange *exchange)
 {
-    struct line line = {.count = 0};
+    struct line line;
 
     if (!exchange->snapshot->config->log.access || !log_is_on(LOG_INFO))
         return;
+    line.count = 0;
     if (exchange->conn != NULL)
         add_text(&line, "source.address", span_of(exchange->conn->peer));
     add_request(&line, exchange);

@@ -53,9 +53,10 @@ static bool check_path(struct admission *admission, const struct snapshot *snaps
     bool forward = snapshot->config->upstream.encoded_slashes == CONFIG_SLASHES_FORWARD;
     enum http_fault fault;
 
-    *path = (struct http_path){0};
-    if (admission->target.is_asterisk)
+    if (admission->target.is_asterisk) {
+        *path = (struct http_path){.count = 0};
         return true;
+    }
     if (!http_path_split(admission->target.path, forward, scratch, path, &fault))
         return refuse_fault(admission, fault);
     admission->has_loggable_path = is_loggable(path);
@@ -230,12 +231,15 @@ static void find_own(struct admission *admission, const struct http_path *path)
 {
     struct http_path again;
 
-    http_path_split_again(path, &again);
-    if (again.count == 0 || !span_equal_nocase(again.segments[0], SPAN(".psgate")))
+    if (path->has_encoded_slash) {
+        http_path_split_again(path, &again);
+        path = &again;
+    }
+    if (path->count == 0 || !span_equal_nocase(path->segments[0], SPAN(".psgate")))
         return;
     admission->is_own = true;
-    if (again.count == 2)
-        admission->own_name = again.segments[1];
+    if (path->count == 2)
+        admission->own_name = path->segments[1];
     admission->needs_no_client =
         span_equal_nocase(admission->own_name, SPAN("healthz")) ||
         span_equal_nocase(admission->own_name, SPAN("readyz"));

@@ -240,11 +240,12 @@ void caching_serve(struct exchange *exchange, const struct cache_entry *entry)
     exchange_send_whole(exchange, vectors, 3, !lines->failed);
 }
 
-/* A reference taken for a while: serving may end the exchange, which drops its own. */
+/* The reference is taken over: serving may end the exchange, which would drop it. */
 static void serve_stored(struct exchange *exchange)
 {
-    struct cache_entry *entry = cache_entry_ref(exchange->caching.stored);
+    struct cache_entry *entry = exchange->caching.stored;
 
+    exchange->caching.stored = NULL;
     caching_serve(exchange, entry);
     cache_entry_unref(entry);
 }

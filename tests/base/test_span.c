@@ -198,6 +198,28 @@ START_TEST(a_nul_is_no_digit_and_ends_no_number)
 }
 END_TEST
 
+START_TEST(a_hash_depends_on_every_byte_the_length_and_the_seed)
+{
+    char bytes[40] = {0};
+
+    for (size_t len = 0; len <= sizeof(bytes); len++) {
+        struct span whole = exact_span(span_make(bytes, len));
+        uint64_t hash = span_hash(whole, 1);
+
+        ck_assert_uint_eq(span_hash(span_make(bytes, len), 1), hash);
+        ck_assert_uint_ne(span_hash(whole, 2), hash);
+        if (len > 0)
+            ck_assert_uint_ne(span_hash(span_make(bytes, len - 1), 1), hash);
+        for (size_t i = 0; i < len; i++) {
+            bytes[i] = 1;
+            ck_assert_uint_ne(span_hash(span_make(bytes, len), 1), hash);
+            bytes[i] = 0;
+        }
+        free((char *)(uintptr_t)whole.at);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base/span");
@@ -208,6 +230,7 @@ int main(void)
 
     tcase_add_loop_test(compare, spans_are_compared_by_bytes_and_ascii_case, 0,
                         ROWS(pairs));
+    tcase_add_test(compare, a_hash_depends_on_every_byte_the_length_and_the_seed);
     tcase_add_test(compare, an_empty_span_may_have_no_address);
     tcase_add_loop_test(trim, spaces_and_tabs_are_trimmed_and_nothing_else, 0,
                         ROWS(trims));
