@@ -46,6 +46,15 @@ def ratios(table, figure, other):
             for (row, server), cell in table.items() if server == "psgate" and (row, other) in table}
 
 
+def entry_ratios(table):
+    """By row: CPU a hit as a part of what it takes where only the hot thousand is stored."""
+    few = ("1,000 of 1,000", "psgate")
+    if few not in table:
+        return {}
+    return {row: median(cell["cpu_us_per_request"]) / median(table[few]["cpu_us_per_request"])
+            for (row, server), cell in table.items() if (row, server) != few}
+
+
 def main(rounds, machine, json_path=None):
     table = read_rounds(rounds)
     facts = dict(line.split("\t", 1) for line in Path(machine).read_text().splitlines())
@@ -62,12 +71,15 @@ def main(rounds, machine, json_path=None):
     for row, ratio in rate_to_ceiling.items():
         print(f"{row}: psgate answers {ratio:.2f} times the responder's requests a second"
               f" (and takes {cpu_to_ceiling[row]:.2f} times its CPU a request)")
+    among_many = entry_ratios(table)
+    for row, ratio in among_many.items():
+        print(f"{row}: a hit takes {ratio:.2f} times the CPU of one among 1,000")
     if json_path:
         results = [{"row": row, "server": server,
                     **{figure: {"median": median(values), "rounds": values} for figure, values in cell.items()}}
                    for (row, server), cell in table.items()]
         report = {"machine": facts, "results": results, "cpu_ratio_to_nginx": cpu,
-                  "cpu_ratio_to_responder": cpu_to_ceiling, "rate_ratio_to_responder": rate_to_ceiling}
+                  "cpu_ratio_to_responder": cpu_to_ceiling, "rate_ratio_to_responder": rate_to_ceiling, "cpu_ratio_to_few_entries": among_many}
         Path(json_path).write_text(json.dumps(report, indent=2) + "\n")
 
 
