@@ -104,13 +104,12 @@ static void count_out(struct audit_trail *trail, struct audit_entry *entry)
     trail->queued_bytes -= entry->body.len;
 }
 
-bool audit_trail_submit(struct audit_trail *trail, struct audit_entry *entry)
+bool audit_trail_queue(struct audit_trail *trail, struct audit_entry *entry)
 {
-    bool is_taken, was_empty;
+    bool is_taken;
 
     (void)pthread_mutex_lock(&trail->lock);
     is_taken = takes(trail, entry);
-    was_empty = trail->first == NULL;
     if (is_taken) {
         entry->next = NULL;
         *trail->last = entry;
@@ -120,10 +119,21 @@ bool audit_trail_submit(struct audit_trail *trail, struct audit_entry *entry)
         trail->numbers.dropped++;
     }
     (void)pthread_mutex_unlock(&trail->lock);
-    if (is_taken && was_empty)
-        (void)pthread_cond_signal(&trail->wakeup);
     if (!is_taken && entry->is_loose)
         audit_entry_free(entry);
+    return is_taken;
+}
+
+void audit_trail_wake(struct audit_trail *trail)
+{
+    (void)pthread_cond_signal(&trail->wakeup);
+}
+
+bool audit_trail_submit(struct audit_trail *trail, struct audit_entry *entry)
+{
+    bool is_taken = audit_trail_queue(trail, entry);
+
+    audit_trail_wake(trail);
     return is_taken;
 }
 
@@ -354,7 +364,8 @@ static bool put_pending(struct audit_trail *trail, bool is_last, struct error *e
     struct audit_writer *writer = &trail->writer;
 
     for (int tries = 0; tries < 2; tries++) {
-        if (audit_writer_prepare(writer, &trail->pending, error) != AUDIT_READY)
+        if (tries > 0 &&
+            audit_writer_prepare(writer, &trail->pending, error) != AUDIT_READY)
             return false;
         switch (audit_writer_put(writer, trail->pending,
                                  checkpoint_is_due(trail, is_last), error)) {
@@ -671,6 +682,7 @@ bool audit_trail_flush(struct audit_trail *trail, int64_t timeout_ms)
     bool is_flushed;
 
     (void)pthread_mutex_lock(&trail->lock);
+    (void)pthread_cond_signal(&trail->wakeup); /* for what was queued without a wake */
     while (!is_idle(trail) &&
            pthread_cond_timedwait(&trail->idle, &trail->lock, &until) == 0)
         continue;

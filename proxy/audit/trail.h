@@ -44,6 +44,13 @@ bool audit_trail_configure(struct audit_trail *trail,
 bool audit_trail_submit(struct audit_trail *trail, struct audit_entry *entry);
 
 /*
+ * The same in two steps, for who may have more entries in the same turn: what was queued
+ * before a wake is written with one sync.
+ */
+bool audit_trail_queue(struct audit_trail *trail, struct audit_entry *entry);
+void audit_trail_wake(struct audit_trail *trail);
+
+/*
  * Whether a refusal of that source is to be recorded (audit/refusals.h): ask before its
  * entry is made and submitted. If not, it is counted.
  */

@@ -144,13 +144,31 @@ static void add_json_byte(struct text *text, unsigned char byte)
     }
 }
 
+/* How many bytes at the start need no escape: mostly all. */
+static size_t plain_length(struct span value)
+{
+    size_t len = 0;
+
+    while (len < value.len) {
+        unsigned char byte = (unsigned char)value.at[len];
+
+        if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\')
+            break;
+        len++;
+    }
+    return len;
+}
+
 void text_add_json_string(struct text *text, struct span value)
 {
     text_add_byte(text, '"');
     while (value.len > 0) {
-        size_t len = text_utf8_length(value);
+        size_t plain = plain_length(value);
+        size_t len = plain > 0 ? plain : text_utf8_length(value);
 
-        if (len == 0) {
+        if (plain > 0) {
+            text_add(text, span_make(value.at, len));
+        } else if (len == 0) {
             text_add(text, SPAN("\xef\xbf\xbd"));
             len = 1;
         } else if (len == 1) {
@@ -168,7 +186,9 @@ static void add_key(struct text *text, const char *key)
 {
     if (text->len > 0 && text->bytes[text->len - 1] != '{')
         text_add_byte(text, ',');
-    text_add_format(text, "\"%s\":", key);
+    text_add_byte(text, '"');
+    text_add(text, span_of(key));
+    text_add(text, SPAN("\":"));
 }
 
 void text_add_member(struct text *text, const char *key, struct span value)
@@ -180,7 +200,7 @@ void text_add_member(struct text *text, const char *key, struct span value)
 void text_add_member_number(struct text *text, const char *key, int64_t value)
 {
     add_key(text, key);
-    text_add_format(text, "%lld", (long long)value);
+    text_add_number(text, value);
 }
 
 void text_add_escaped(struct text *text, struct span value)

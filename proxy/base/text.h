@@ -23,7 +23,6 @@ struct text {
 void text_fini(struct text *text);
 void text_clear(struct text *text);
 
-
 /* Makes room for so many more bytes. False, and failed, when memory is out. */
 bool text_reserve(struct text *text, size_t len);
 

@@ -3,6 +3,8 @@
 
 #include "gateway/exchange_internal.h"
 
+enum { MOST_WITHHELD_BYTES = 65536 };
+
 /* Sends what was gathered. False: the connection closed, and the caller must return. */
 static bool flush(struct exchange *exchange)
 {
@@ -135,7 +137,6 @@ void exchange_on_head(void *owner, const struct http_head *head,
     }
     if (exchange_awaits_record(exchange)) {
         exchange->response_state = RESPONSE_RECORDING;
-        upstream_call_pause(exchange->call);
         return;
     }
     gather(exchange,
@@ -155,12 +156,22 @@ static void gather_chunk(struct exchange *exchange, struct span content)
     gather(exchange, SPAN("\r\n"));
 }
 
+/* What comes while the result is recorded waits here; little of it, and upstream then. */
+static void withhold(struct exchange *exchange, struct span content)
+{
+    struct text *withheld = &exchange->recording->withheld;
+
+    text_add(withheld, content);
+    if (withheld->len > MOST_WITHHELD_BYTES)
+        upstream_call_pause(exchange->call);
+}
+
 void exchange_on_content(void *owner, struct span content)
 {
     struct exchange *exchange = owner;
 
     if (exchange->response_state == RESPONSE_RECORDING) {
-        text_add(&exchange->recording->withheld, content);
+        withhold(exchange, content);
         return;
     }
     if (exchange->caching.is_collecting && fetch_on_content(exchange, content))

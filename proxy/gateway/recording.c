@@ -2,33 +2,14 @@
 
 #include <stdlib.h>
 
-#include "audit/hash.h"
 #include "audit/trail.h"
 #include "base/clock.h"
-#include "base/random.h"
 #include "base/secret.h"
 #include "gateway/exchange.h"
 #include "gateway/subject.h"
 
 #define RECORDING_OF(letter_, member)                                                    \
     ((struct recording *)(void *)((char *)(letter_)-offsetof(struct recording, member)))
-
-static struct audit_trail *trail_of(const struct recording *recording)
-{
-    return recording->station->shared->trail;
-}
-
-static bool make_id(char id[AUDIT_ID_HEX + 1])
-{
-    unsigned char bytes[AUDIT_ID_HEX / 2];
-    struct error error;
-
-    if (!random_fill(bytes, sizeof(bytes), &error))
-        return false;
-    audit_hex(bytes, sizeof(bytes), id);
-    id[AUDIT_ID_HEX] = '\0';
-    return true;
-}
 
 enum recording_mode recording_mode(const struct exchange *exchange)
 {
@@ -121,10 +102,9 @@ struct recording *recording_new(struct exchange *exchange, enum recording_mode m
     struct recording *recording = calloc(1, sizeof(*recording));
     struct span method = exchange->head.method;
 
-    if (recording == NULL || !make_id(recording->id)) {
-        free(recording);
+    if (recording == NULL)
         return NULL;
-    }
+    station_make_record_id(exchange->station, recording->id);
     recording->exchange = exchange;
     recording->station = exchange->station;
     recording->snapshot = snapshot_ref(exchange->snapshot);
@@ -210,7 +190,7 @@ static void send_result(struct recording *recording)
         recording->result_letter.open = on_result_letter;
         recording->result = RESULT_PENDING;
     }
-    (void)audit_trail_submit(trail_of(recording), entry);
+    (void)station_queue_record(recording->station, entry);
 }
 
 void recording_finish(struct recording *recording, struct recording_end end)
@@ -288,7 +268,7 @@ bool recording_begin(struct recording *recording)
                         span_of(recording->method), clock_wall_ms(), &entry->body);
     recording->intent = INTENT_PENDING;
     recording->intent_entry = entry;
-    if (entry->body.failed || !audit_trail_submit(trail_of(recording), entry)) {
+    if (entry->body.failed || !station_queue_record(recording->station, entry)) {
         if (entry->body.failed || recording->mode == RECORDING_AWAITED)
             audit_entry_free(entry);
         recording->intent_entry = NULL;
@@ -348,15 +328,16 @@ static bool is_attempt(const struct exchange *exchange)
 
 void recording_refuse(struct exchange *exchange, enum reason reason)
 {
-    struct audit_trail *trail = exchange->station->shared->trail;
     const char *word = refusal_word(reason);
     struct text subject = {0};
     char id[AUDIT_ID_HEX + 1];
     struct audit_entry *entry;
 
     if (word == NULL || !is_attempt(exchange) ||
-        !audit_trail_admits_refusal(trail, subject_source(exchange)) || !make_id(id))
+        !audit_trail_admits_refusal(exchange->station->shared->trail,
+                                    subject_source(exchange)))
         return;
+    station_make_record_id(exchange->station, id);
     entry = audit_entry_new(AUDIT_REFUSED);
     if (entry == NULL)
         return;
@@ -365,7 +346,7 @@ void recording_refuse(struct exchange *exchange, enum reason reason)
         audit_record_refused(span_make(subject.bytes, subject.len), clock_wall_ms(),
                              reason_row(reason)->status, word, &entry->body);
     if (entry->body.len > 0 && !entry->body.failed)
-        (void)audit_trail_submit(trail, entry);
+        (void)station_queue_record(exchange->station, entry);
     else
         audit_entry_free(entry);
     text_fini(&subject);

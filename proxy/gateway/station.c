@@ -1,9 +1,13 @@
 #include "gateway/station.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit/hash.h"
+#include "audit/trail.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
 
@@ -25,12 +29,13 @@ struct station_pool {
 static const struct timeval accept_again = {.tv_usec = 20000};
 
 static void on_retry_accept(evutil_socket_t fd, short what, void *arg);
+static void on_wake_trail(evutil_socket_t fd, short what, void *arg);
 
 struct station *station_new(struct stations *shared, struct worker *worker,
                             struct error *error)
 {
     struct station *station = calloc(1, sizeof(*station));
-    bool can_remember;
+    bool can_remember, has_prefix;
 
     if (station == NULL) {
         (void)error_set(error, "out of memory");
@@ -44,12 +49,49 @@ struct station *station_new(struct stations *shared, struct worker *worker,
         (void)error_set(error, "out of memory");
     can_remember =
         station->hasher != NULL && token_hasher_remember(station->hasher, error);
+    (void)event_assign(&station->wake_trail, worker->base, -1, 0, on_wake_trail, station);
     (void)evtimer_assign(&station->retry_accept, worker->base, on_retry_accept, station);
-    if (!can_remember || station->path_scratch == NULL) {
+    has_prefix =
+        random_fill(&station->record_prefix, sizeof(station->record_prefix), error);
+    if (!can_remember || !has_prefix || station->path_scratch == NULL) {
         station_free(station);
         return NULL;
     }
     return station;
+}
+
+/* Records */
+
+/* One wake-up for all that was queued in this turn: so one sync takes them all. */
+static void on_wake_trail(evutil_socket_t fd, short what, void *arg)
+{
+    struct station *station = arg;
+
+    (void)fd;
+    (void)what;
+    station->has_queued_records = false;
+    audit_trail_wake(station->shared->trail);
+}
+
+bool station_queue_record(struct station *station, struct audit_entry *entry)
+{
+    if (!audit_trail_queue(station->shared->trail, entry))
+        return false;
+    if (!station->has_queued_records)
+        event_active(&station->wake_trail, EV_TIMEOUT, 0);
+    station->has_queued_records = true;
+    return true;
+}
+
+void station_make_record_id(struct station *station, char id[AUDIT_ID_HEX + 1])
+{
+    const uint64_t words[] = {htobe64(station->record_prefix),
+                              htobe64(++station->record_count)};
+    unsigned char bytes[AUDIT_ID_HEX / 2];
+
+    memcpy(bytes, words, sizeof(bytes));
+    audit_hex(bytes, sizeof(bytes), id);
+    id[AUDIT_ID_HEX] = '\0';
 }
 
 /* Doors */

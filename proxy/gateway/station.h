@@ -11,6 +11,7 @@
 
 #include <event2/event_struct.h>
 
+#include "audit/entry.h"
 #include "cache/cache.h"
 #include "gateway/snapshot.h"
 #include "net/listener.h"
@@ -44,7 +45,11 @@ struct station {
     size_t spare_input_bytes;
     struct exchange *spare_exchanges;
     unsigned spare_exchange_count;
-    struct exchange *orphans;  /* those without a client */
+    struct exchange *orphans; /* those without a client */
+    struct event wake_trail;  /* at the end of a turn in which records were queued */
+    bool has_queued_records;
+    uint64_t record_prefix,
+        record_count;          /* what makes the ids of this station's records */
     struct event retry_accept; /* looks again whether connections may be accepted */
     bool is_draining, is_paused, has_told_idle;
     void (*on_idle)(void *arg); /* draining, and the last connection is gone */
@@ -76,6 +81,15 @@ struct upstream_pool *station_pool(struct station *station,
 /* A connection has come or gone: the limit on them may have been reached or left. */
 void station_add_conn(struct station *station, struct conn *conn);
 void station_remove_conn(struct station *station, struct conn *conn);
+
+/*
+ * Queues a record for the trail, which hears of all of this turn's at once. As
+ * audit_trail_queue.
+ */
+bool station_queue_record(struct station *station, struct audit_entry *entry);
+
+/* A new id for records: random in its first half, counted in the second. */
+void station_make_record_id(struct station *station, char id[AUDIT_ID_HEX + 1]);
 
 /* An exchange has lost its client but goes on; it has come to its end. */
 void station_add_orphan(struct station *station, struct exchange *exchange);
