@@ -26,7 +26,7 @@ errors, and runs every test, the unit and end-to-end ones also under AddressSani
 UndefinedBehaviorSanitizer. Goes on after a failure; the last line counts them all, and the
 exit status is 0 only if nothing failed and every stage ran a test.
 
-  --long     the slow tests too (and --clang)
+  --long     the slow tests too, and everything under ThreadSanitizer (and --clang)
   --clang    install clang if it is missing (where it is there, it compiles everything once)
   -h, --help this text
 END
@@ -180,7 +180,7 @@ unit_tests() {
 run_pytest() {
     local preset=$1 folder=$2 sanitized=0
     shift 2
-    [[ $preset != asan ]] || sanitized=1
+    [[ $preset != asan && $preset != tsan ]] || sanitized=1
     (
         cd "$root" &&
             PYTHONDONTWRITEBYTECODE=1 PSGATE_BINARY=$root/build/$preset/psgate \
@@ -226,6 +226,11 @@ run_stages() {
         after "build ($preset)" \
             tested_stage "end-to-end tests ($preset)" end_to_end_tests "$preset"
     done
+    if $is_long; then
+        stage "build (tsan)" build tsan
+        after "build (tsan)" tested_stage "unit tests (tsan)" unit_tests tsan
+        after "build (tsan)" tested_stage "end-to-end tests (tsan)" end_to_end_tests tsan
+    fi
     after "build (dev)" tested_stage "samples and scripts" sample_tests
     counted_stage "model of the generations (spin)" "$root/tests/model/run.sh"
     stage "quickstart --once" quickstart

@@ -9,8 +9,6 @@
 #include "gateway/exchange_internal.h"
 #include "gateway/subject.h"
 
-static const struct recording_end not_forwarded = {"failure", "not_forwarded", 0};
-
 static void refuse(struct exchange *exchange, enum reason reason, const char *detail)
 {
     exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
@@ -256,6 +254,15 @@ bool exchange_awaits_record(const struct exchange *exchange)
            exchange->response_state <= RESPONSE_RECORDING;
 }
 
+/* Nothing was forwarded, or what became of it is not known. */
+static struct recording_end end_without_answer(const struct exchange *exchange,
+                                               const char *why)
+{
+    if (exchange->request_state >= REQUEST_SENDING)
+        return (struct recording_end){"unknown", why, 0};
+    return (struct recording_end){"failure", "not_forwarded", 0};
+}
+
 bool exchange_withhold_reply(struct exchange *exchange, enum reason reason,
                              const char *detail)
 {
@@ -263,7 +270,8 @@ bool exchange_withhold_reply(struct exchange *exchange, enum reason reason,
 
     if (!exchange_awaits_record(exchange) || recording->result == RESULT_RECORDED)
         return false;
-    recording_finish(recording, not_forwarded);
+    recording_finish(recording,
+                     end_without_answer(exchange, reason_row(reason)->proxy_error));
     recording->has_reply = true;
     recording->reply = reason;
     (void)snprintf(recording->reply_detail, sizeof(recording->reply_detail), "%s",
@@ -274,21 +282,15 @@ bool exchange_withhold_reply(struct exchange *exchange, enum reason reason,
 
 void exchange_note_failure(struct exchange *exchange, enum reason reason)
 {
-    bool is_sent = exchange->request_state >= REQUEST_SENDING;
-    struct recording_end end = not_forwarded;
-
-    if (exchange->recording == NULL)
-        return;
-    if (is_sent)
-        end = (struct recording_end){"unknown", reason_row(reason)->proxy_error, 0};
-    recording_finish(exchange->recording, end);
+    if (exchange->recording != NULL)
+        recording_finish(exchange->recording,
+                         end_without_answer(exchange, reason_row(reason)->proxy_error));
 }
 
 struct recording_end exchange_last_end(const struct exchange *exchange)
 {
-    if (exchange->request_state >= REQUEST_SENDING)
-        return (struct recording_end){"unknown", "client_left", 0};
-    return not_forwarded;
+    return end_without_answer(exchange, exchange->station->is_draining ? "gateway_stopped"
+                                                                       : "client_left");
 }
 
 void exchange_on_result(struct exchange *exchange)
@@ -308,7 +310,8 @@ void exchange_on_result(struct exchange *exchange)
 
 /*
  * audit.timeout is over. An intent that is not durable: nothing was forwarded. A result:
- * the change has happened, or may have, and must not be tried again.
+ * the change has happened, or may have, and must not be tried again, unless nothing was
+ * sent: then the client hears why.
  */
 void exchange_on_record_timeout(struct exchange *exchange)
 {
@@ -325,7 +328,10 @@ void exchange_on_record_timeout(struct exchange *exchange)
     upstream_call_cancel(exchange->call);
     exchange->call = NULL;
     exchange->recording = NULL;
-    recording_leave(recording, recording->end);
     exchange->response_state = RESPONSE_WAITING;
-    refuse(exchange, REASON_NOT_RECORDED, detail);
+    if (recording->has_reply && exchange->request_state < REQUEST_SENDING)
+        refuse(exchange, recording->reply, NULL);
+    else
+        refuse(exchange, REASON_NOT_RECORDED, detail);
+    recording_leave(recording, recording->end);
 }
