@@ -119,8 +119,6 @@ bool audit_trail_queue(struct audit_trail *trail, struct audit_entry *entry)
         trail->numbers.dropped++;
     }
     (void)pthread_mutex_unlock(&trail->lock);
-    if (!is_taken && entry->is_loose)
-        audit_entry_free(entry);
     return is_taken;
 }
 

@@ -37,9 +37,9 @@ bool audit_trail_configure(struct audit_trail *trail,
                            struct error *error) MUST_CHECK;
 
 /*
- * Hands an entry over, which is then the trail's (false: freed, for loose ones; still the
- * caller's else). False when an intent cannot be made durable now, as the trail is not
- * writable, or when there are too many loose ones. Results are always taken.
+ * Hands an entry over, which is then the trail's. False: it is still the caller's; an
+ * intent cannot be made durable now, as the trail is not writable, or there are too many
+ * loose entries. Results are always taken.
  */
 bool audit_trail_submit(struct audit_trail *trail, struct audit_entry *entry);
 

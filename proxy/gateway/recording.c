@@ -269,8 +269,7 @@ bool recording_begin(struct recording *recording)
     recording->intent = INTENT_PENDING;
     recording->intent_entry = entry;
     if (entry->body.failed || !station_queue_record(recording->station, entry)) {
-        if (entry->body.failed || recording->mode == RECORDING_AWAITED)
-            audit_entry_free(entry);
+        audit_entry_free(entry);
         recording->intent_entry = NULL;
         recording->intent = INTENT_FAILED;
         return false;
@@ -345,9 +344,8 @@ void recording_refuse(struct exchange *exchange, enum reason reason)
     if (subject_write(exchange, id, NULL, AUDIT_BODY_READ, &subject))
         audit_record_refused(span_make(subject.bytes, subject.len), clock_wall_ms(),
                              reason_row(reason)->status, word, &entry->body);
-    if (entry->body.len > 0 && !entry->body.failed)
-        (void)station_queue_record(exchange->station, entry);
-    else
+    if (entry->body.len == 0 || entry->body.failed ||
+        !station_queue_record(exchange->station, entry))
         audit_entry_free(entry);
     text_fini(&subject);
 }
