@@ -39,9 +39,19 @@ static size_t stem_length(const char *name)
     return len;
 }
 
-bool audit_folder_is_same_name(const char *a, const char *b)
+static bool is_same_name(const char *a, const char *b)
 {
     return span_equal(span_make(a, stem_length(a)), span_make(b, stem_length(b)));
+}
+
+/* What logrotate adds to a name: ".1", "-20260131", and the compressor's ending. */
+bool audit_folder_is_named(const char *name, const char *suspect)
+{
+    size_t len = stem_length(suspect);
+    const char *rest = name + len;
+
+    return strncmp(name, suspect, len) == 0 &&
+           (*rest == '\0' || *rest == '.' || *rest == '-');
 }
 
 /* What the first whole line says: the sequence, and the suspect file if it names one. */
@@ -157,13 +167,13 @@ static enum outcome read_entries(const char *path, struct audit_folder *folder,
     return outcome;
 }
 
-/* The first file of that name (compressed or not) that is not the one who asks. */
+/* The first file that satisfies is_named with this name and is not the one who asks. */
 static struct audit_file *find_named(const struct audit_folder *folder, const char *name,
+                                     bool (*is_named)(const char *, const char *),
                                      const struct audit_file *except)
 {
     for (size_t i = 0; i < folder->count; i++) {
-        if (&folder->files[i] != except &&
-            audit_folder_is_same_name(folder->files[i].name, name))
+        if (&folder->files[i] != except && is_named(folder->files[i].name, name))
             return &folder->files[i];
     }
     return NULL;
@@ -178,7 +188,7 @@ static void place_unfinished_copies(struct audit_folder *folder)
 
         if (file->first != 0 || stem_length(file->name) == strlen(file->name))
             continue;
-        original = find_named(folder, file->name, file);
+        original = find_named(folder, file->name, is_same_name, file);
         if (original != NULL && original->first != 0) {
             file->first = original->first;
             file->suspect = original->suspect;
@@ -196,7 +206,8 @@ static size_t depth_of(const struct audit_folder *folder, const struct audit_fil
     size_t depth = 0;
 
     while (file != NULL && file->suspect != NULL && depth < folder->count) {
-        const struct audit_file *next = find_named(folder, file->suspect, file);
+        const struct audit_file *next =
+            find_named(folder, file->suspect, audit_folder_is_named, file);
 
         if (next == NULL || next->first != file->first)
             break;
@@ -256,7 +267,7 @@ static void mark_superseded(struct audit_folder *folder)
 
             if (other->first <= file->first &&
                 !span_equal(span_of(other->name), span_of(file->name)) &&
-                audit_folder_is_same_name(other->name, file->suspect) &&
+                audit_folder_is_named(other->name, file->suspect) &&
                 (other->superseded_from == 0 || other->superseded_from > file->first))
                 other->superseded_from = file->first;
         }

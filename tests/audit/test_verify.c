@@ -366,7 +366,7 @@ START_TEST(a_resumed_file_may_fail_itself)
     (void)sample_intent(&sample, 1);
     (void)sample_intent(&sample, 2);
     sample.wall_ms -= 2000;
-    sample_resume(&sample, "audit.jsonl.1", &marks[0], 3);
+    sample_resume(&sample, "audit-r.jsonl", &marks[0], 3);
     times[0] = times[1] = sample.wall_ms;
     marks[1] = sample_mark(&sample);
     (void)sample_intent(&sample, 1);
@@ -376,7 +376,7 @@ START_TEST(a_resumed_file_may_fail_itself)
     (void)sample_refused(&sample);
     sample.wall_ms = times[_i];
     sample.oldest_open = _i == 2 ? 3 : 0;
-    sample_resume(&sample, "audit.jsonl.0", &marks[_i], _i == 2 ? 2 : 3);
+    sample_resume(&sample, "audit-q.jsonl", &marks[_i], _i == 2 ? 2 : 3);
     if (_i < 2)
         (void)sample_intent(&sample, 1);
     (void)sample_intent(&sample, 2);

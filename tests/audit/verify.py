@@ -56,7 +56,7 @@ class File:
     def __init__(self, path):
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         *lines, self.torn = data.split(b"\n")
-        self.name, self.lines, self.cut = path.name.removesuffix(".gz"), [Line(line) for line in lines], None
+        self.name, self.lines, self.cut = re.match(r".*?\.jsonl", path.name)[0], [Line(line) for line in lines], None
         self.first = self.lines[0].sequence if lines else None
         self.suspect = self.lines[0].json.get("proxy.trail.suspect_file") if lines and self.lines[0].is_resumed else None
 
