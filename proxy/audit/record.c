@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "audit/line.h"
 #include "base/clock.h"
 
 #define ECS_VERSION "8.11"
@@ -154,7 +155,8 @@ static json_t *read_intent(struct span body)
 
     text_add(&line, body);
     text_add_byte(&line, '}');
-    intent = line.failed ? NULL : json_loadb(line.bytes, line.len, 0, NULL);
+    intent =
+        line.failed ? NULL : json_loadb(line.bytes, line.len, JSON_ALLOW_NUL, NULL);
     text_fini(&line);
     if (json_is_object(intent) && json_is_string(json_object_get(intent, "event.id")))
         return intent;
@@ -162,11 +164,30 @@ static json_t *read_intent(struct span body)
     return NULL;
 }
 
+/* A member as the intent has it, to the byte: no number is written in another way. */
+static void add_member_of(struct text *out, struct span intent_body, const char *key)
+{
+    struct text quoted = {0};
+    struct span value;
+
+    text_add_json_string(&quoted, span_of(key));
+    if (!quoted.failed &&
+        audit_line_find(intent_body, span_make(quoted.bytes + 1, quoted.len - 2),
+                        &value)) {
+        text_add_byte(out, ',');
+        text_add(out, span_make(quoted.bytes, quoted.len));
+        text_add_byte(out, ':');
+        text_add(out, value);
+    }
+    out->failed = out->failed || quoted.failed;
+    text_fini(&quoted);
+}
+
 bool audit_record_orphaned(struct span intent_body, int64_t wall_ms, struct text *out)
 {
     json_t *intent = read_intent(intent_body);
-    const char *method;
-    char *members;
+    const char *method, *key;
+    json_t *value;
 
     if (intent == NULL)
         return false;
@@ -175,13 +196,9 @@ bool audit_record_orphaned(struct span intent_body, int64_t wall_ms, struct text
     add_type(out, type_of(span_of(method != NULL ? method : "")));
     for (size_t i = 0; i < sizeof(of_intents) / sizeof(of_intents[0]); i++)
         (void)json_object_del(intent, of_intents[i]);
-    members = json_dumps(intent, JSON_COMPACT);
+    json_object_foreach (intent, key, value)
+        add_member_of(out, intent_body, key);
     json_decref(intent);
-    if (members == NULL)
-        return false;
-    text_add_byte(out, ',');
-    text_add(out, span_make(members + 1, strlen(members) - 2));
-    free(members);
     text_add_member(out, "event.outcome", SPAN("unknown"));
     text_add_member(out, "event.reason", SPAN("gateway_stopped"));
     return !out->failed;
