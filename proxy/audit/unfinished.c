@@ -39,14 +39,18 @@ void audit_unfinished_free(struct audit_unfinished *unfinished)
     free(unfinished);
 }
 
-/* Ids are random, so their first digits spread well. */
-static struct intent **bucket_of(struct audit_unfinished *unfinished, struct span id)
+static size_t bucket_number(struct span id)
 {
     uint32_t hash = 2166136261u;
 
     for (size_t i = 0; i < id.len; i++)
         hash = (hash ^ (unsigned char)id.at[i]) * 16777619u;
-    return &unfinished->buckets[hash % BUCKETS];
+    return hash % BUCKETS;
+}
+
+static struct intent **bucket_of(struct audit_unfinished *unfinished, struct span id)
+{
+    return &unfinished->buckets[bucket_number(id)];
 }
 
 static void link_newest(struct audit_unfinished *unfinished, struct intent *intent)
@@ -121,6 +125,15 @@ size_t audit_unfinished_count(const struct audit_unfinished *unfinished)
 size_t audit_unfinished_room(const struct audit_unfinished *unfinished)
 {
     return unfinished->room;
+}
+
+size_t audit_unfinished_room_of(const struct audit_unfinished *unfinished, struct span id)
+{
+    const struct intent *intent = unfinished->buckets[bucket_number(id)];
+
+    while (intent != NULL && !span_equal(span_make(intent->bytes, intent->id_len), id))
+        intent = intent->next_in_bucket;
+    return intent != NULL ? intent->room : 0;
 }
 
 uint64_t audit_unfinished_oldest(const struct audit_unfinished *unfinished)

@@ -29,8 +29,10 @@ void audit_unfinished_remove(struct audit_unfinished *unfinished, struct span id
 
 size_t audit_unfinished_count(const struct audit_unfinished *unfinished);
 
-/* The bytes that all results may need. */
+/* The bytes that all results may need; and that of one, 0 when it is not there. */
 size_t audit_unfinished_room(const struct audit_unfinished *unfinished);
+size_t audit_unfinished_room_of(const struct audit_unfinished *unfinished,
+                                struct span id);
 
 /* The oldest one's sequence, or AUDIT_NONE_OPEN (audit/chain.h). */
 uint64_t audit_unfinished_oldest(const struct audit_unfinished *unfinished);

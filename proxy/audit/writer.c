@@ -8,7 +8,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { HEADROOM_BYTES = 65536 };
+enum {
+    HEADROOM_BYTES = 65536,
+    OUTCOME_MOST_BYTES = 1024, /* what a result has beyond its intent's body */
+};
 
 bool audit_writer_init(struct audit_writer *writer, const char *directory,
                        struct error *error)
@@ -252,17 +255,28 @@ static bool make_batch(struct audit_writer *writer, struct audit_chain *chain,
     return is_made && (!with_checkpoint || add_checkpoint(writer, chain));
 }
 
-/* What the results of all open intents will need, these here included. */
+static size_t room_for_result(const struct audit_entry *intent)
+{
+    return intent->body.len + OUTCOME_MOST_BYTES + AUDIT_TAIL_MOST_BYTES;
+}
+
+/*
+ * What the results of all open intents will need once the entries are written: those here
+ * included, and without the intents whose results are here.
+ */
 static uint64_t room_for_results(const struct audit_writer *writer,
                                  const struct audit_entry *entries)
 {
     uint64_t room = audit_unfinished_room(writer->unfinished);
+    uint64_t spent = 0;
 
     for (; entries != NULL; entries = entries->next) {
         if (entries->phase == AUDIT_INTENT)
-            room += entries->body.len + AUDIT_TAIL_MOST_BYTES;
+            room += room_for_result(entries);
+        else if (entries->phase == AUDIT_RESULT)
+            spent += audit_unfinished_room_of(writer->unfinished, span_of(entries->id));
     }
-    return room;
+    return spent < room ? room - spent : 0;
 }
 
 static void note_written(struct audit_writer *writer, const struct audit_entry *entries,
@@ -274,8 +288,7 @@ static void note_written(struct audit_writer *writer, const struct audit_entry *
         sequence++;
         if (entries->phase == AUDIT_INTENT && id.len > 0)
             (void)audit_unfinished_add(writer->unfinished, id, sequence,
-                                       entries->body.len + AUDIT_TAIL_MOST_BYTES,
-                                       SPAN(""));
+                                       room_for_result(entries), SPAN(""));
         else if (entries->phase == AUDIT_RESULT)
             audit_unfinished_remove(writer->unfinished, id);
     }
