@@ -72,8 +72,7 @@ bool audit_journal_is_in_place(const struct audit_journal *journal)
            fstat(journal->fd, &held) == 0 && is_same(&named, &held);
 }
 
-/* The folder's name may mean another one by now: that one is locked, this one left. */
-static bool follow_folder(struct audit_journal *journal, struct error *error)
+bool audit_journal_follow(struct audit_journal *journal, struct error *error)
 {
     if (is_folder_in_place(journal))
         return true;
@@ -163,7 +162,7 @@ bool audit_journal_begin(struct audit_journal *journal, uint64_t first_sequence,
 {
     int fd;
 
-    if (!follow_folder(journal, error) || !clear_place(journal, error))
+    if (!audit_journal_follow(journal, error) || !clear_place(journal, error))
         return false;
     fd = openat(journal->directory_fd, AUDIT_CURRENT_NAME,
                 O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
@@ -252,7 +251,8 @@ bool audit_journal_retire(struct audit_journal *journal, bool is_suspect,
 
 bool audit_journal_discard(struct audit_journal *journal, struct error *error)
 {
-    if (unlinkat(journal->directory_fd, AUDIT_CURRENT_NAME, 0) != 0 && errno != ENOENT)
+    if (audit_journal_is_in_place(journal) &&
+        unlinkat(journal->directory_fd, AUDIT_CURRENT_NAME, 0) != 0 && errno != ENOENT)
         return error_set_errno(error, errno, "cannot remove %s/%s", journal->directory,
                                AUDIT_CURRENT_NAME);
     audit_journal_let_go(journal);
@@ -311,14 +311,18 @@ bool audit_journal_set_aside(struct audit_journal *journal, const char *name,
 {
     int to = create_torn(journal, sequence, set_aside);
     int from = openat(journal->directory_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    bool is_done = to >= 0 && from >= 0 && copy_from(from, offset, to) &&
-                   fsync(to) == 0 && fsync(journal->directory_fd) == 0 &&
-                   ftruncate(from, (off_t)offset) == 0 && fsync(from) == 0;
+    bool is_cut = to >= 0 && from >= 0 && copy_from(from, offset, to) &&
+                  fsync(to) == 0 && fsync(journal->directory_fd) == 0 &&
+                  ftruncate(from, (off_t)offset) == 0;
+    bool is_done = is_cut && fsync(from) == 0;
 
     if (!is_done)
         (void)error_set_errno(error, errno,
                               "cannot set the torn last line of %s/%s aside",
                               journal->directory, name);
+    /* It is tried again and again: no copy of each time is wanted. */
+    if (to >= 0 && !is_cut)
+        (void)unlinkat(journal->directory_fd, set_aside, 0);
     if (to >= 0)
         (void)close(to);
     if (from >= 0)

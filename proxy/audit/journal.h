@@ -30,6 +30,12 @@ void audit_journal_init(struct audit_journal *journal, const char *directory);
 /* Opens the folder and takes its lock, without waiting. Once locked: LOCKED again. */
 enum audit_lock audit_journal_lock(struct audit_journal *journal, struct error *error);
 
+/*
+ * The folder's name may mean another folder by now: that one is locked then, and the old
+ * one left. False while there is none; the current file stays open.
+ */
+bool audit_journal_follow(struct audit_journal *journal, struct error *error) MUST_CHECK;
+
 /* Whether the folder's and the current file's names still mean what is open here. */
 bool audit_journal_is_in_place(const struct audit_journal *journal);
 
@@ -62,7 +68,10 @@ bool audit_journal_append(struct audit_journal *journal, struct span bytes,
 bool audit_journal_retire(struct audit_journal *journal, bool is_suspect,
                           struct error *error) MUST_CHECK;
 
-/* Removes the current file, in which nothing is that anybody was told of. */
+/*
+ * Removes the current file, in which nothing is that anybody was told of; one that is no
+ * longer in its place is only forgotten.
+ */
 bool audit_journal_discard(struct audit_journal *journal, struct error *error) MUST_CHECK;
 
 /* Closes the current file where it is, and forgets it: the name means another now. */

@@ -165,6 +165,8 @@ enum audit_ready audit_writer_prepare(struct audit_writer *writer,
             return AUDIT_NOT_READY;
         }
     }
+    if (!audit_journal_follow(&writer->journal, error))
+        return AUDIT_NOT_READY;
     if (writer->must_retire || writer->must_discard ||
         (writer->must_resume && writer->journal.fd < 0))
         is_ready = replace_suspect(writer, error);
