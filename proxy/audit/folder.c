@@ -227,7 +227,10 @@ static int compare_numbers(uint64_t a, uint64_t b)
     return a < b ? -1 : a > b;
 }
 
-/* first - 1 makes 0 the greatest. A plain file stands before its compressed copy. */
+/*
+ * first - 1 makes 0 the greatest. A plain file stands before its compressed copy, and the
+ * one that is being written before whatever copy was made of it.
+ */
 static int compare_places(const void *a, const void *b)
 {
     const struct place *left = a, *right = b;
@@ -235,6 +238,8 @@ static int compare_places(const void *a, const void *b)
 
     if (order == 0)
         order = compare_numbers(left->depth, right->depth);
+    if (order == 0)
+        order = right->file.is_current - left->file.is_current;
     return order != 0 ? order : strcmp(left->file.name, right->file.name);
 }
 
