@@ -175,6 +175,85 @@ static bool set_lone_line_aside(struct recovery *recovery,
     return true;
 }
 
+/* A resumed file that did not get as far as all that it was to repeat. */
+
+static bool has_named(const struct audit_folder *folder, const char *name)
+{
+    for (size_t i = 0; i < folder->count; i++) {
+        if (folder->files[i].first != 0 && !folder->files[i].is_current &&
+            audit_folder_is_same_name(folder->files[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+/* How many lines the file's first says that it repeats. */
+static uint64_t repeats_of(struct span first_line)
+{
+    struct span value;
+    uint64_t repeated;
+
+    return audit_line_find(first_line, SPAN("proxy.trail.repeated"), &value) &&
+                   audit_value_number(value, &repeated)
+               ? repeated
+               : 0;
+}
+
+/* Reads the file; *bytes is what was read of it when its repeat ends too early, else 0.
+ */
+static bool read_repeat(struct recovery *recovery, const struct audit_file *file,
+                        uint64_t *bytes)
+{
+    struct audit_reader *reader = audit_reader_open(file->path, recovery->error);
+    uint64_t whole = 0, wanted = 0, end = 0;
+    enum audit_read answer = AUDIT_READ_LINE;
+    struct audit_read_line line;
+    struct error error;
+
+    *bytes = 0;
+    if (reader == NULL)
+        return false;
+    while (whole <= wanted) {
+        answer = audit_reader_next(reader, &line, &error);
+        if (answer != AUDIT_READ_LINE)
+            break;
+        if (whole == 0)
+            wanted = repeats_of(line.text);
+        end = line.offset + line.text.len + line.is_whole;
+        if (!line.is_whole)
+            break;
+        whole++;
+    }
+    audit_reader_close(reader);
+    if (whole <= wanted && (answer == AUDIT_READ_LINE || answer == AUDIT_READ_END))
+        *bytes = end;
+    return true;
+}
+
+/*
+ * Of a resumed file nobody was told anything before its repeat was whole, and all that
+ * anybody was told is in its suspect. Such a file is set aside, and the suspect is none.
+ */
+static bool set_cut_repeat_aside(struct recovery *recovery,
+                                 const struct audit_folder *folder, bool *is_changed)
+{
+    const struct audit_file *last = find_last(folder);
+    uint64_t bytes;
+
+    *is_changed = false;
+    if (last == NULL || !last->is_current || last->suspect == NULL ||
+        !has_named(folder, last->suspect))
+        return true;
+    if (!read_repeat(recovery, last, &bytes))
+        return false;
+    if (bytes == 0)
+        return true;
+    recovery->recovered->torn_bytes = bytes;
+    *is_changed = true;
+    return audit_journal_set_aside(recovery->journal, last->name, 0, last->first,
+                                   recovery->recovered->set_aside, recovery->error);
+}
+
 static bool has_current(const struct audit_folder *folder)
 {
     for (size_t i = 0; i < folder->count; i++) {
@@ -217,12 +296,18 @@ bool audit_recover(struct audit_journal *journal, struct audit_hasher *hasher,
                                 .recovered = recovered,
                                 .error = error};
     struct audit_folder folder;
-    bool is_recovered;
+    bool is_recovered, is_changed;
 
     *recovered = (struct audit_recovered){.torn_bytes = 0};
     if (!audit_folder_list(journal->directory, &folder, error))
         return false;
-    is_recovered = recover(&recovery, &folder);
+    is_recovered = set_cut_repeat_aside(&recovery, &folder, &is_changed);
+    if (is_recovered && is_changed) {
+        audit_folder_fini(&folder);
+        if (!audit_folder_list(journal->directory, &folder, error))
+            return false;
+    }
+    is_recovered = is_recovered && recover(&recovery, &folder);
     audit_folder_fini(&folder);
     return is_recovered;
 }
