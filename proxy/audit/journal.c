@@ -311,8 +311,8 @@ bool audit_journal_set_aside(struct audit_journal *journal, const char *name,
 {
     int to = create_torn(journal, sequence, set_aside);
     int from = openat(journal->directory_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    bool is_cut = to >= 0 && from >= 0 && copy_from(from, offset, to) &&
-                  fsync(to) == 0 && fsync(journal->directory_fd) == 0 &&
+    bool is_cut = to >= 0 && from >= 0 && copy_from(from, offset, to) && fsync(to) == 0 &&
+                  fsync(journal->directory_fd) == 0 &&
                   ftruncate(from, (off_t)offset) == 0;
     bool is_done = is_cut && fsync(from) == 0;
 

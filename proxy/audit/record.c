@@ -155,8 +155,7 @@ static json_t *read_intent(struct span body)
 
     text_add(&line, body);
     text_add_byte(&line, '}');
-    intent =
-        line.failed ? NULL : json_loadb(line.bytes, line.len, JSON_ALLOW_NUL, NULL);
+    intent = line.failed ? NULL : json_loadb(line.bytes, line.len, JSON_ALLOW_NUL, NULL);
     text_fini(&line);
     if (json_is_object(intent) && json_is_string(json_object_get(intent, "event.id")))
         return intent;

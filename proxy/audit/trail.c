@@ -17,6 +17,7 @@
 enum {
     MOST_LOOSE = 10000, /* entries that nobody waits for */
     MOST_QUEUED_BYTES = 64 * 1024 * 1024,
+    MOST_BODY_BYTES = 512 * 1024, /* with its outcome, a line that can be read again */
     RETRY_MS = 200,
     RETRY_LOCK_MS = 20,
     CHECKPOINT_MS = 60000,
@@ -51,8 +52,9 @@ struct audit_trail {
 
     /* The thread's own: */
     struct audit_writer writer;
-    struct audit_syslog *syslog; /* NULL: no copies */
-    struct audit_entry *pending; /* taken off the queue, not durable yet */
+    struct audit_syslog *syslog;     /* NULL: no copies */
+    struct audit_syslog *old_syslog; /* to be freed, which takes time */
+    struct audit_entry *pending;     /* taken off the queue, not durable yet */
     int64_t owed_since_ms; /* the oldest record that no checkpoint covers; 0: none */
 };
 
@@ -78,6 +80,10 @@ bool audit_trail_is_writable(struct audit_trail *trail, struct error *why)
 static bool takes(const struct audit_trail *trail, const struct audit_entry *entry)
 {
     if (entry->is_loose && trail->loose_count >= MOST_LOOSE)
+        return false;
+    if (entry->phase == AUDIT_RESULT)
+        return true;
+    if (entry->body.len > MOST_BODY_BYTES)
         return false;
     if (entry->phase != AUDIT_INTENT)
         return true;
@@ -139,7 +145,10 @@ bool audit_trail_admits_refusal(struct audit_trail *trail, struct span source)
 {
     if (refusals_admit(trail->refusals, source, clock_monotonic_ms()))
         return true;
-    (void)pthread_cond_signal(&trail->wakeup); /* there is a count to be written later */
+    /* There is a count to be written later; the thread may be about to sleep. */
+    (void)pthread_mutex_lock(&trail->lock);
+    (void)pthread_mutex_unlock(&trail->lock);
+    (void)pthread_cond_signal(&trail->wakeup);
     return false;
 }
 
@@ -454,7 +463,7 @@ static void take_settings(struct audit_trail *trail)
     free_key(writer->key);
     writer->key = trail->new_key;
     trail->new_key = NULL;
-    audit_syslog_free(trail->syslog);
+    trail->old_syslog = trail->syslog;
     trail->syslog = trail->new_syslog;
     trail->new_syslog = NULL;
     trail->has_new_settings = false;
@@ -481,7 +490,7 @@ static int64_t next_turn_ms(const struct audit_trail *trail, bool was_written)
 {
     if (!was_written)
         return clock_monotonic_ms() +
-               (trail->writer.is_recovered ? RETRY_MS : RETRY_LOCK_MS);
+               (trail->state == STATE_OPENING ? RETRY_LOCK_MS : RETRY_MS);
     return trail->owed_since_ms != 0 ? trail->owed_since_ms + CHECKPOINT_MS
                                      : REFUSALS_NEVER;
 }
@@ -547,6 +556,8 @@ static void *run(void *argument)
         (void)pthread_mutex_lock(&trail->lock);
         goes_on = take_work(trail, due_ms);
         (void)pthread_mutex_unlock(&trail->lock);
+        audit_syslog_free(trail->old_syslog);
+        trail->old_syslog = NULL;
         add_summaries(trail, clock_monotonic_ms());
         was_written = write_pending(trail, false);
         due_ms = next_turn_ms(trail, was_written);
@@ -657,6 +668,7 @@ struct audit_trail *audit_trail_new(const struct audit_settings *settings,
         return NULL;
     }
     trail->last = &trail->first;
+    audit_journal_init(&trail->writer.journal, settings->directory); /* can be ended */
     (void)error_set(&trail->trouble, "the trail in %s is being opened",
                     settings->directory);
     init_locks(trail);
