@@ -47,7 +47,7 @@ struct walk {
     const struct audit_checkpoint **held; /* of this chain, by sequence */
     size_t held_count, held_next;
 
-    char chain_id[AUDIT_CHAIN_ID_HEX]; /* once next is above 1 */
+    char chain_id[AUDIT_CHAIN_ID_HEX]; /* all 0 before the first line */
     struct head head;
     struct head branch; /* the same for the superseded lines of the present file */
     struct doubt doubt;
@@ -165,8 +165,10 @@ static bool check_place(struct walk *walk, const struct head *head,
         return broken(walk,
                       "has event.sequence %llu, but records %llu to %llu are missing",
                       shown(cut->sequence), shown(head->next), shown(cut->sequence - 1));
-    if (head->next > 1 &&
-        memcmp(cut->chain_id.at, walk->chain_id, AUDIT_CHAIN_ID_HEX) != 0)
+    /* The first line of all may be a superseded one. */
+    if (walk->chain_id[0] == '\0')
+        memcpy(walk->chain_id, cut->chain_id.at, AUDIT_CHAIN_ID_HEX);
+    if (memcmp(cut->chain_id.at, walk->chain_id, AUDIT_CHAIN_ID_HEX) != 0)
         return broken(walk, "is of another chain (proxy.chain_id)");
     return true;
 }
@@ -445,11 +447,8 @@ static bool take_record(struct walk *walk, struct record *record)
         return false;
     if (!carries(&walk->head, &record->cut))
         return raise_doubt(walk, &walk->head, record);
-    if (is_first) {
-        memcpy(walk->chain_id, record->cut.chain_id.at, AUDIT_CHAIN_ID_HEX);
-        if (!select_held(walk))
-            return false;
-    }
+    if (is_first && !select_held(walk))
+        return false;
     if (!(walk->line == 1 && is_resumed(record)) &&
         !match_repeat(walk, record, &is_repeat))
         return false;
