@@ -263,6 +263,12 @@ static struct recording_end end_without_answer(const struct exchange *exchange,
     return (struct recording_end){"failure", "not_forwarded", 0};
 }
 
+void exchange_stop_body(struct exchange *exchange)
+{
+    if (exchange->conn != NULL && !exchange->body.is_done)
+        conn_want_body(exchange->conn, false);
+}
+
 bool exchange_withhold_reply(struct exchange *exchange, enum reason reason,
                              const char *detail)
 {
@@ -277,6 +283,7 @@ bool exchange_withhold_reply(struct exchange *exchange, enum reason reason,
     (void)snprintf(recording->reply_detail, sizeof(recording->reply_detail), "%s",
                    detail != NULL ? detail : "");
     exchange->response_state = RESPONSE_RECORDING;
+    exchange_stop_body(exchange);
     return true;
 }
 

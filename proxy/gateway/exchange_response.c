@@ -171,7 +171,8 @@ void exchange_on_content(void *owner, struct span content)
     struct exchange *exchange = owner;
 
     if (exchange->response_state == RESPONSE_RECORDING) {
-        withhold(exchange, content);
+        if (exchange->conn != NULL) /* else nobody gets it */
+            withhold(exchange, content);
         return;
     }
     if (exchange->caching.is_collecting && fetch_on_content(exchange, content))
@@ -246,10 +247,12 @@ void exchange_on_end(void *owner, const struct http_head *trailers)
         return;
     }
     keep_trailers(exchange, trailers);
-    if (exchange->response_state == RESPONSE_RECORDING)
+    if (exchange->response_state == RESPONSE_RECORDING) {
         exchange->recording->has_ended = true;
-    else
+        exchange_stop_body(exchange);
+    } else {
         end_answer(exchange);
+    }
 }
 
 void exchange_end_stream(struct exchange *exchange)
@@ -338,6 +341,7 @@ void exchange_on_failed(void *owner, enum upstream_failure failure, const char *
     if (exchange->response_state == RESPONSE_RECORDING) {
         exchange->recording->has_failed = true;
         exchange->recording->failure = reason;
+        exchange_stop_body(exchange);
         return;
     }
     exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
