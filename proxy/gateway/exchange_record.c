@@ -237,10 +237,14 @@ void exchange_record_request(struct exchange *exchange)
 
 void exchange_on_intent(struct exchange *exchange, bool is_durable)
 {
-    if (is_durable)
-        exchange_call_upstream(exchange);
-    else
+    if (!is_durable) {
         refuse(exchange, REASON_TRAIL_UNWRITABLE, NULL);
+        return;
+    }
+    /* Upstream's own 100 would have to wait for a result that waits for the body. */
+    if (!exchange->body.is_done && !answer_expectation(exchange))
+        return;
+    exchange_call_upstream(exchange);
 }
 
 /* The answer, held until its result is durable */

@@ -25,6 +25,12 @@ static void add_conditions(struct exchange *exchange, struct text *lines)
                         modified.at);
 }
 
+/* Whether the gateway itself lets a body come (exchange_record.c). */
+static bool answers_expect(const struct exchange *exchange)
+{
+    return exchange->recording != NULL && exchange->recording->mode == RECORDING_AWAITED;
+}
+
 /* The head for upstream: the client's, or in a cache rule's fixed mode the gateway's own.
  */
 static bool write_request_head(struct exchange *exchange, size_t *key_at)
@@ -32,7 +38,7 @@ static bool write_request_head(struct exchange *exchange, size_t *key_at)
     struct forward_options options = {
         .authority = exchange->snapshot->config->upstream.authority,
         .is_upgrade = exchange->is_upgrade,
-        .drops_expect = exchange->recording != NULL && exchange->recording->holds_body,
+        .drops_expect = answers_expect(exchange),
         .drops_conditions = exchange->caching.role == CACHING_FETCH,
     };
     struct text conditions = {0};
@@ -79,7 +85,7 @@ static bool prepare_request(struct exchange *exchange)
         .is_head_method = exchange->caching.role != CACHING_FETCH &&
                           span_equal(head->method, SPAN("HEAD")),
         .has_body = has_body,
-        .expects_continue = has_body && !is_held && head->minor > 0 &&
+        .expects_continue = has_body && !answers_expect(exchange) && head->minor > 0 &&
                             http_head_find(head, HTTP_FIELD_EXPECT, NULL) != NULL,
         .is_chunked = admission->framing == HTTP_FRAMING_CHUNKED,
         .may_repeat = !exchange->is_mutating && !has_body,
