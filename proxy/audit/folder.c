@@ -39,19 +39,33 @@ static size_t stem_length(const char *name)
     return len;
 }
 
-static bool is_same_name(const char *a, const char *b)
+bool audit_folder_is_same_name(const char *a, const char *b)
 {
     return span_equal(span_make(a, stem_length(a)), span_make(b, stem_length(b)));
 }
 
 /* What logrotate adds to a name: ".1", "-20260131", and the compressor's ending. */
-bool audit_folder_is_named(const char *name, const char *suspect)
+static bool is_renamed(const char *name, const char *from)
 {
-    size_t len = stem_length(suspect);
-    const char *rest = name + len;
+    size_t len = strlen(from);
 
-    return strncmp(name, suspect, len) == 0 &&
-           (*rest == '\0' || *rest == '.' || *rest == '-');
+    return strncmp(name, from, len) == 0 && (name[len] == '.' || name[len] == '-');
+}
+
+static bool has_name(const struct audit_folder *folder, const char *name)
+{
+    for (size_t i = 0; i < folder->count; i++) {
+        if (audit_folder_is_same_name(folder->files[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+bool audit_folder_is_suspect(const struct audit_folder *folder,
+                             const struct audit_file *file, const char *name)
+{
+    return audit_folder_is_same_name(file->name, name) ||
+           (is_renamed(file->name, name) && !has_name(folder, name));
 }
 
 /* What the first whole line says: the sequence, and the suspect file if it names one. */
@@ -167,13 +181,25 @@ static enum outcome read_entries(const char *path, struct audit_folder *folder,
     return outcome;
 }
 
-/* The first file that satisfies is_named with this name and is not the one who asks. */
-static struct audit_file *find_named(const struct audit_folder *folder, const char *name,
-                                     bool (*is_named)(const char *, const char *),
-                                     const struct audit_file *except)
+/* What a compressed file was made from: the first of that name that is another. */
+static const struct audit_file *find_original(const struct audit_folder *folder,
+                                              const struct audit_file *copy)
 {
     for (size_t i = 0; i < folder->count; i++) {
-        if (&folder->files[i] != except && is_named(folder->files[i].name, name))
+        if (&folder->files[i] != copy &&
+            audit_folder_is_same_name(folder->files[i].name, copy->name))
+            return &folder->files[i];
+    }
+    return NULL;
+}
+
+/* The file that this one names as suspect, or NULL. */
+static const struct audit_file *find_suspect(const struct audit_folder *folder,
+                                             const struct audit_file *file)
+{
+    for (size_t i = 0; i < folder->count; i++) {
+        if (&folder->files[i] != file &&
+            audit_folder_is_suspect(folder, &folder->files[i], file->suspect))
             return &folder->files[i];
     }
     return NULL;
@@ -188,7 +214,7 @@ static void place_unfinished_copies(struct audit_folder *folder)
 
         if (file->first != 0 || stem_length(file->name) == strlen(file->name))
             continue;
-        original = find_named(folder, file->name, is_same_name, file);
+        original = find_original(folder, file);
         if (original != NULL && original->first != 0) {
             file->first = original->first;
             file->suspect = original->suspect;
@@ -206,8 +232,7 @@ static size_t depth_of(const struct audit_folder *folder, const struct audit_fil
     size_t depth = 0;
 
     while (file != NULL && file->suspect != NULL && depth < folder->count) {
-        const struct audit_file *next =
-            find_named(folder, file->suspect, audit_folder_is_named, file);
+        const struct audit_file *next = find_suspect(folder, file);
 
         if (next == NULL || next->first != file->first)
             break;
@@ -272,7 +297,7 @@ static void mark_superseded(struct audit_folder *folder)
 
             if (other->first <= file->first &&
                 !span_equal(span_of(other->name), span_of(file->name)) &&
-                audit_folder_is_named(other->name, file->suspect) &&
+                audit_folder_is_suspect(folder, other, file->suspect) &&
                 (other->superseded_from == 0 || other->superseded_from > file->first))
                 other->superseded_from = file->first;
         }

@@ -51,8 +51,14 @@ bool audit_folder_list(const char *path, struct audit_folder *folder,
 /* An all-zero folder is fine. */
 void audit_folder_fini(struct audit_folder *folder);
 
-/* Whether a file of this name is the one that was closed as suspect under that name:
- * logrotate may have renamed or compressed it since. */
-bool audit_folder_is_named(const char *name, const char *suspect);
+/* Whether two names are the same but for ".gz" or ".zst" at the end. */
+bool audit_folder_is_same_name(const char *a, const char *b);
+
+/*
+ * Whether this file of the folder is the one that was closed as suspect under that name:
+ * it may have been compressed since, or renamed by logrotate if no other has the name.
+ */
+bool audit_folder_is_suspect(const struct audit_folder *folder,
+                             const struct audit_file *file, const char *name);
 
 #endif

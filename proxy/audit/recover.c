@@ -181,7 +181,7 @@ static bool has_named(const struct audit_folder *folder, const char *name)
 {
     for (size_t i = 0; i < folder->count; i++) {
         if (folder->files[i].first != 0 && !folder->files[i].is_current &&
-            audit_folder_is_same_name(folder->files[i].name, name))
+            audit_folder_is_suspect(folder, &folder->files[i], name))
             return true;
     }
     return false;

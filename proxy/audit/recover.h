@@ -22,10 +22,10 @@ struct audit_recovered {
 /*
  * Reads what is needed of a locked folder (no further back than the oldest open intent),
  * sets a torn line aside, or a whole file that was resuming the trail and did not get to
- * the end of its repeats, adds the open intents with their bodies to unfinished, and opens
- * the current file, or begins one. An empty folder begins a chain. False with error when
- * the folder cannot be read or its last lines are no trail: nothing is changed then, but
- * for what was set aside.
+ * the end of its repeats, adds the open intents with their bodies to unfinished, and
+ * opens the current file, or begins one. An empty folder begins a chain. False with error
+ * when the folder cannot be read or its last lines are no trail: nothing is changed then,
+ * but for what was set aside.
  */
 bool audit_recover(struct audit_journal *journal, struct audit_hasher *hasher,
                    struct audit_unfinished *unfinished, struct audit_recovered *recovered,

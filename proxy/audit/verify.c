@@ -295,7 +295,7 @@ static bool has_suspect(const struct walk *walk, struct span name)
                    name.len < sizeof(wanted) ? (int)name.len : 0,
                    name.at != NULL ? name.at : "");
     for (size_t i = 0; i < walk->folder.count; i++) {
-        if (audit_folder_is_named(walk->folder.files[i].name, wanted))
+        if (audit_folder_is_suspect(&walk->folder, &walk->folder.files[i], wanted))
             return true;
     }
     return false;

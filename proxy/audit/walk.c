@@ -375,7 +375,7 @@ static bool has_twin(const struct audit_walk *trail, const struct audit_file *fi
         const struct audit_file *other = &trail->folder.files[i];
 
         if (other != file && other->first > 0 &&
-            audit_folder_is_named(file->name, other->name))
+            audit_folder_is_same_name(other->name, file->name))
             return true;
     }
     return false;

@@ -56,19 +56,24 @@ class File:
     def __init__(self, path):
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         *lines, self.torn = data.split(b"\n")
-        self.name, self.lines, self.cut = re.match(r".*?\.jsonl", path.name)[0], [Line(line) for line in lines], None
+        self.name, self.lines, self.cut = path.name.removesuffix(".gz"), [Line(line) for line in lines], None
         self.first = self.lines[0].sequence if lines else None
         self.suspect = self.lines[0].json.get("proxy.trail.suspect_file") if lines and self.lines[0].is_resumed else None
+
+
+def find(files, name):
+    """The file of that name, or what logrotate has made of it."""
+    renamed = [f for f in files if f.name.startswith((name + ".", name + "-"))]
+    return ([f for f in files if f.name == name] + renamed + [None])[0]
 
 
 def read_files(folder):
     files = [File(p) for p in Path(folder).iterdir() if p.name.startswith("audit") and ".jsonl" in p.name]
     need(files, "no trail")
-    names = {f.name: f for f in files}
     for file in files:
-        need(file.suspect is None or file.suspect in names, "the suspect file is gone")
         if file.suspect:
-            suspect = names[file.suspect]
+            suspect = find(files, file.suspect)
+            need(suspect, "the suspect file is gone")
             suspect.cut = min(suspect.cut or file.first, file.first)
     # Between files that begin alike, a suspect comes before the one that names it.
     whole, rest = [f for f in files if f.first], [f for f in files if not f.first]
