@@ -290,9 +290,10 @@ static void fail_intents(struct audit_trail *trail, bool only_withdrawn)
     }
 }
 
-/* Refusals that were never tried give way to results when there is no room. */
-static void drop_refusals(struct audit_trail *trail)
+/* Refusals that were never tried give way to results while there is no room. */
+static struct audit_entry *take_refusals(struct audit_trail *trail)
 {
+    struct audit_entry *refusals = NULL, **last = &refusals;
     struct audit_entry **link = &trail->pending;
 
     while (*link != NULL) {
@@ -303,12 +304,11 @@ static void drop_refusals(struct audit_trail *trail)
             continue;
         }
         *link = entry->next;
-        (void)pthread_mutex_lock(&trail->lock);
-        count_out(trail, entry);
-        trail->numbers.dropped++;
-        (void)pthread_mutex_unlock(&trail->lock);
-        audit_entry_free(entry);
+        entry->next = NULL;
+        *last = entry;
+        last = &entry->next;
     }
+    return refusals;
 }
 
 /* The state */
@@ -402,17 +402,21 @@ static void note_checkpoints(struct audit_trail *trail)
 /* No room for new intents; what has its room (results) may still be written. */
 static bool put_what_has_room(struct audit_trail *trail, struct error *error)
 {
+    struct audit_entry *refusals;
     struct error second;
+    bool is_put;
 
     if (trail->pending == NULL || trail->writer.must_retire)
         return false;
     become_unwritable(trail, error);
-    drop_refusals(trail);
-    if (trail->pending == NULL || !put_pending(trail, false, &second))
-        return false;
-    send_copies(trail);
-    tell_all_durable(trail);
-    return true;
+    refusals = take_refusals(trail);
+    is_put = trail->pending != NULL && put_pending(trail, false, &second);
+    if (is_put) {
+        send_copies(trail);
+        tell_all_durable(trail);
+    }
+    append_pending(trail, refusals);
+    return is_put;
 }
 
 /* False: it did not work, to be tried again soon. */
