@@ -51,15 +51,25 @@ static bool is_lower_hex(struct span text)
     return true;
 }
 
-/* W3C Trace Context 3.2: version "-" 32 hex digits "-" parent "-" flags. */
+/* An id of zeros alone is none (W3C Trace Context 3.2.2.3 and 3.2.2.4). */
+static bool is_trace_part(struct span text)
+{
+    bool is_zero = true;
+
+    for (size_t i = 0; i < text.len; i++)
+        is_zero = is_zero && text.at[i] == '0';
+    return !is_zero && is_lower_hex(text);
+}
+
+/* W3C Trace Context 3.2: version "-" trace id "-" parent id "-" flags. */
 static struct span trace_id_of(const struct exchange *exchange)
 {
-    enum { BEFORE = 3, DIGITS = 32, WHOLE = 55 };
+    enum { TRACE = 3, TRACE_DIGITS = 32, PARENT = 36, PARENT_DIGITS = 16, WHOLE = 55 };
     struct span value = field_of(exchange, SPAN("traceparent"), WHOLE);
-    struct span id = span_make(value.at + BEFORE, DIGITS);
+    struct span id = span_make(value.at + TRACE, TRACE_DIGITS);
 
-    if (value.len < WHOLE || value.at[BEFORE - 1] != '-' ||
-        value.at[BEFORE + DIGITS] != '-' || !is_lower_hex(id))
+    if (value.len < WHOLE || value.at[TRACE - 1] != '-' || value.at[PARENT - 1] != '-' ||
+        !is_trace_part(id) || !is_trace_part(span_make(value.at + PARENT, PARENT_DIGITS)))
         return span_make(NULL, 0);
     return id;
 }
