@@ -264,7 +264,7 @@ static struct recording_end end_without_answer(const struct exchange *exchange,
 {
     if (exchange->request_state >= REQUEST_SENDING)
         return (struct recording_end){"unknown", why, 0};
-    return (struct recording_end){"failure", "not_forwarded", 0};
+    return (struct recording_end){"failure", RECORDING_NOT_FORWARDED, 0};
 }
 
 void exchange_stop_body(struct exchange *exchange)

@@ -149,6 +149,14 @@ static void on_result_done(struct audit_entry *entry, enum audit_done done)
     mailbox_send(recording->station->worker->mailbox, &recording->result_letter);
 }
 
+/* What was not sent has made nothing old (DESIGN, "Generations"). */
+static bool has_invalidated(const struct recording *recording)
+{
+    const char *reason = recording->end.reason;
+
+    return reason == NULL || strcmp(reason, RECORDING_NOT_FORWARDED) != 0;
+}
+
 static struct audit_entry *make_result(const struct recording *recording)
 {
     struct audit_entry *entry = audit_entry_new(AUDIT_RESULT);
@@ -158,7 +166,8 @@ static struct audit_entry *make_result(const struct recording *recording)
         .status = recording->end.status,
         .duration_ns = (clock_monotonic_us() - recording->started_us) * 1000,
         .invalidated = recording->invalidated,
-        .invalidated_count = recording->invalidated_count,
+        .invalidated_count =
+            has_invalidated(recording) ? recording->invalidated_count : 0,
     };
 
     if (entry == NULL)

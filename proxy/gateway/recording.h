@@ -41,6 +41,9 @@ enum recording_result {
     RESULT_RECORDED,
 };
 
+/* The reason where not a byte of the request was sent. */
+#define RECORDING_NOT_FORWARDED "not_forwarded"
+
 /* What ended the mutation. */
 struct recording_end {
     const char *outcome; /* "success", "failure", "unknown" */
