@@ -230,10 +230,15 @@ static struct span whole_characters(struct span text, size_t most)
     return span_make(text.at, len);
 }
 
-static void add_string(struct text *out, struct span value)
+static void add_string(const struct audit_body_source *source, struct text *out,
+                       struct span value)
 {
     struct span kept = whole_characters(value, AUDIT_BODY_MOST_STRING_BYTES);
 
+    if (source->is_secret != NULL && source->is_secret(source->owner, value)) {
+        text_add(out, SPAN("\"(withheld)\""));
+        return;
+    }
     text_add_json_string(out, kept);
     if (kept.len < value.len && !out->failed) {
         out->len--; /* the closing quote */
@@ -261,7 +266,8 @@ static void add_number(struct text *out, const json_t *value)
     text_add(out, span_make(number, len));
 }
 
-static void add_value(struct text *out, const json_t *value)
+static void add_value(const struct audit_body_source *source, struct text *out,
+                      const json_t *value)
 {
     switch (json_typeof(value)) {
     case JSON_OBJECT:
@@ -271,7 +277,8 @@ static void add_value(struct text *out, const json_t *value)
         text_add(out, SPAN("\"(array)\""));
         break;
     case JSON_STRING:
-        add_string(out, span_make(json_string_value(value), json_string_length(value)));
+        add_string(source, out,
+                   span_make(json_string_value(value), json_string_length(value)));
         break;
     case JSON_INTEGER:
     case JSON_REAL:
@@ -321,7 +328,7 @@ static bool record_members(const struct audit_body_source *source, json_t *root,
         if (value == NULL || is_listed_before(source, i))
             continue;
         add_key(out, source->record[i]);
-        add_value(out, value);
+        add_value(source, out, value);
     }
     return !out->failed;
 }

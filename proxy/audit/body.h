@@ -45,6 +45,11 @@ struct audit_body_source {
     const char *const *record; /* members that may be copied: operation->record */
     size_t record_count;
     const char *name_member; /* operation->resource_member; NULL: none is wanted */
+
+    /* Whether a recorded string holds what may not be told; NULL: none does. It is shown
+     * each one whole: of what is cut, nobody could tell any more. */
+    bool (*is_secret)(const void *owner, struct span value);
+    const void *owner;
 };
 
 /* What was read. The caller ends it with audit_body_fini. */
@@ -54,8 +59,8 @@ struct audit_body {
     /*
      * "proxy.recorded.MEMBER":VALUE of each member that the body has, commas between and
      * none around: to splice into a record. Scalars as they are, but strings longer than
-     * MOST_STRING_BYTES are cut at a character and end in an ellipsis; "(object)" and
-     * "(array)" stand for what may hold secrets. Empty unless READ.
+     * MOST_STRING_BYTES are cut at a character and end in an ellipsis; "(object)",
+     * "(array)" and "(withheld)" stand for what may hold secrets. Empty unless READ.
      */
     struct text recorded;
 };

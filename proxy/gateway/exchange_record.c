@@ -155,6 +155,8 @@ static enum audit_body_verdict read_body(struct exchange *exchange,
     source.record = operation->record;
     source.record_count = operation->record_count;
     source.name_member = operation->resource_member;
+    source.is_secret = subject_is_secret;
+    source.owner = exchange;
     verdict = type.failed ? AUDIT_BODY_NO_MEMORY : audit_body_read(&source, body);
     text_fini(&type);
     return verdict;

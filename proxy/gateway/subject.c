@@ -15,16 +15,23 @@ struct span subject_source(const struct exchange *exchange)
     return span_make(peer, len);
 }
 
-/* A client may put its token anywhere; what holds one is not recorded. */
-static struct span safe(const struct exchange *exchange, struct span value)
+bool subject_is_secret(const void *owner, struct span value)
 {
+    const struct exchange *exchange = owner;
     struct span token = exchange->admission.token;
 
-    if (token_stands_in(value) ||
-        (token.len > 0 && value.len >= token.len &&
-         memmem(value.at, value.len, token.at, token.len) != NULL))
-        return SPAN("(withheld)");
-    return value;
+    return token_stands_in(value) ||
+           (token.len > 0 && value.len >= token.len &&
+            memmem(value.at, value.len, token.at, token.len) != NULL);
+}
+
+/*
+ * A client may put its token anywhere; what holds one is not recorded. The value must be
+ * whole: half a token is none any more, but says half of it.
+ */
+static struct span safe(const struct exchange *exchange, struct span value)
+{
+    return subject_is_secret(exchange, value) ? SPAN("(withheld)") : value;
 }
 
 static struct span field_of(const struct exchange *exchange, struct span name,
@@ -35,9 +42,10 @@ static struct span field_of(const struct exchange *exchange, struct span name,
     for (unsigned i = 0; i < head->field_count; i++) {
         struct span value = http_field_value(head, &head->fields[i]);
 
-        if (span_equal_nocase(http_field_name(head, &head->fields[i]), name))
-            return safe(exchange,
-                        span_make(value.at, value.len < most ? value.len : most));
+        if (!span_equal_nocase(http_field_name(head, &head->fields[i]), name))
+            continue;
+        value = safe(exchange, value);
+        return span_make(value.at, value.len < most ? value.len : most);
     }
     return span_make(NULL, 0);
 }
@@ -166,13 +174,8 @@ bool subject_write(const struct exchange *exchange, const char *id,
     add_operation(exchange, &path, body, &subject);
     subject.has_unreadable_body =
         verdict != AUDIT_BODY_READ && verdict != AUDIT_BODY_EMPTY;
-    if (body != NULL) {
-        struct span recorded = span_make(body->recorded.bytes, body->recorded.len);
-        struct span kept = safe(exchange, recorded);
-
-        if (kept.at == recorded.at)
-            subject.recorded = recorded;
-    }
+    if (body != NULL)
+        subject.recorded = span_make(body->recorded.bytes, body->recorded.len);
     audit_record_subject(&subject, out);
     return !out->failed;
 }

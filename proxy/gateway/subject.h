@@ -19,6 +19,9 @@ bool subject_write(const struct exchange *exchange, const char *id,
                    const struct audit_body *body, enum audit_body_verdict verdict,
                    struct text *out);
 
+/* Whether the value, whole, holds a token: the exchange's own or any. */
+bool subject_is_secret(const void *exchange, struct span value);
+
 /* Who is behind the connection: "192.0.2.7", or "unix". Borrowed from the connection. */
 struct span subject_source(const struct exchange *exchange);
 

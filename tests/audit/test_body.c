@@ -345,6 +345,36 @@ static const struct {
     {3, "😀", 64, 63, true},    {0, "a", 100000, 256, true},
 };
 
+/* The owner is the string that is secret. */
+static bool is_told_off(const void *owner, struct span value)
+{
+    struct span wanted = span_of(owner);
+
+    return memmem(value.at, value.len, wanted.at, wanted.len) != NULL;
+}
+
+START_TEST(a_secret_is_looked_for_in_the_whole_string)
+{
+    static const char *const members[] = {"note", "name"};
+    struct text sent = {0};
+    struct audit_body_source source = {
+        .record = members, .record_count = 2, .is_secret = is_told_off};
+    struct audit_body body;
+
+    make_note(&sent, AUDIT_BODY_MOST_STRING_BYTES - 2, "token", 1);
+    source.bytes = span_make(sent.bytes, sent.len);
+    source.owner = "token";
+    ck_assert_int_eq(audit_body_read(&source, &body), AUDIT_BODY_READ);
+    ck_assert_str_eq(body.recorded.bytes, "\"proxy.recorded.note\":\"(withheld)\"," NAME);
+    audit_body_fini(&body);
+    source.owner = "another";
+    ck_assert_int_eq(audit_body_read(&source, &body), AUDIT_BODY_READ);
+    ck_assert_ptr_null(strstr(body.recorded.bytes, "withheld"));
+    audit_body_fini(&body);
+    text_fini(&sent);
+}
+END_TEST
+
 START_TEST(a_long_string_is_cut_at_a_character)
 {
     struct text sent = {0}, wanted = {0};
@@ -608,6 +638,7 @@ int main(void)
     tcase_add_test(wanted, members_without_a_name_are_read);
     tcase_add_test(wanted, a_name_without_members_is_read);
     tcase_add_loop_test(bounds, a_long_string_is_cut_at_a_character, 0, ROWS(notes));
+    tcase_add_test(bounds, a_secret_is_looked_for_in_the_whole_string);
     tcase_add_test(bounds, a_name_is_whole_or_refused);
     tcase_add_test(bounds, depth_is_bounded);
     tcase_add_test(bounds, without_memory_nothing_is_read);
