@@ -28,6 +28,9 @@ void exchange_release_answer(struct exchange *exchange);
 /* Sends an admitted request upstream, recorded first if it is to be. */
 void exchange_record_request(struct exchange *exchange);
 
+/* The gateway itself lets a body come. False: the connection broke and was closed. */
+bool exchange_answer_expectation(struct exchange *exchange);
+
 /* Takes body bytes that are held back off *input. */
 void exchange_hold_body(struct exchange *exchange, struct span *input);
 

@@ -81,8 +81,7 @@ void exchange_hold_body(struct exchange *exchange, struct span *input)
     }
 }
 
-/* The gateway itself lets the body come: upstream must not see any of it yet. */
-static bool answer_expectation(struct exchange *exchange)
+bool exchange_answer_expectation(struct exchange *exchange)
 {
     static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
     const struct iovec vector = {(void *)(uintptr_t)interim, sizeof(interim) - 1};
@@ -110,7 +109,8 @@ static void begin_holding(struct exchange *exchange)
     }
     exchange->recording->holds_body = true;
     exchange->request_state = REQUEST_HOLDING;
-    if (answer_expectation(exchange))
+    /* Upstream must not see any of it yet, so that it cannot ask for it. */
+    if (exchange_answer_expectation(exchange))
         conn_want_body(exchange->conn, true);
 }
 
@@ -239,14 +239,10 @@ void exchange_record_request(struct exchange *exchange)
 
 void exchange_on_intent(struct exchange *exchange, bool is_durable)
 {
-    if (!is_durable) {
+    if (is_durable)
+        exchange_call_upstream(exchange);
+    else
         refuse(exchange, REASON_TRAIL_UNWRITABLE, NULL);
-        return;
-    }
-    /* Upstream's own 100 would have to wait for a result that waits for the body. */
-    if (!exchange->body.is_done && !answer_expectation(exchange))
-        return;
-    exchange_call_upstream(exchange);
 }
 
 /* The answer, held until its result is durable */

@@ -25,10 +25,15 @@ static void add_conditions(struct exchange *exchange, struct text *lines)
                         modified.at);
 }
 
-/* Whether the gateway itself lets a body come (exchange_record.c). */
-static bool answers_expect(const struct exchange *exchange)
+/*
+ * Upstream's 100 (Continue) waits, as all that it says, for the result: who waits for it
+ * before sending a body would wait for ever. So the gateway says it.
+ */
+static bool must_answer_expectation(const struct exchange *exchange)
 {
-    return exchange->recording != NULL && exchange->recording->mode == RECORDING_AWAITED;
+    const struct recording *recording = exchange->recording;
+
+    return recording != NULL && recording->mode == RECORDING_AWAITED;
 }
 
 /* The head for upstream: the client's, or in a cache rule's fixed mode the gateway's own.
@@ -38,7 +43,7 @@ static bool write_request_head(struct exchange *exchange, size_t *key_at)
     struct forward_options options = {
         .authority = exchange->snapshot->config->upstream.authority,
         .is_upgrade = exchange->is_upgrade,
-        .drops_expect = answers_expect(exchange),
+        .drops_expect = must_answer_expectation(exchange),
         .drops_conditions = exchange->caching.role == CACHING_FETCH,
     };
     struct text conditions = {0};
@@ -85,7 +90,8 @@ static bool prepare_request(struct exchange *exchange)
         .is_head_method = exchange->caching.role != CACHING_FETCH &&
                           span_equal(head->method, SPAN("HEAD")),
         .has_body = has_body,
-        .expects_continue = has_body && !answers_expect(exchange) && head->minor > 0 &&
+        .expects_continue = has_body && !must_answer_expectation(exchange) &&
+                            head->minor > 0 &&
                             http_head_find(head, HTTP_FIELD_EXPECT, NULL) != NULL,
         .is_chunked = admission->framing == HTTP_FRAMING_CHUNKED,
         .may_repeat = !exchange->is_mutating && !has_body,
@@ -151,7 +157,8 @@ void exchange_on_sending(void *owner)
         send_held(exchange);
         return;
     }
-    if (!exchange->request.has_body || exchange->conn == NULL)
+    if (!exchange->request.has_body || exchange->conn == NULL ||
+        (must_answer_expectation(exchange) && !exchange_answer_expectation(exchange)))
         return;
     conn_want_body(exchange->conn, true);
     if (exchange->request.expects_continue && exchange->request_body_bytes == 0 &&

@@ -38,9 +38,11 @@ void exchange_on_interim(void *owner, const struct http_head *head)
     if (exchange->conn == NULL || exchange->head.minor == 0)
         return;
     if (exchange_awaits_record(exchange)) { /* not a byte before the result is durable */
-        (void)forward_response_head(head, FORWARD_NONE, FORWARD_KEEP, SPAN(""),
-                                    &exchange->response_head);
-        return;
+        if (exchange->response_head.len <
+            (size_t)exchange->snapshot->config->limits.header_bytes)
+            (void)forward_response_head(head, FORWARD_NONE, FORWARD_KEEP, SPAN(""),
+                                        &exchange->response_head);
+        return; /* what is more than any client waits for is not kept */
     }
     text_clear(&exchange->response_head);
     if (forward_response_head(head, FORWARD_NONE, FORWARD_KEEP, SPAN(""),
