@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "gateway/exchange.h"
 
 enum {
@@ -160,7 +161,7 @@ static bool ensure_input(struct conn *conn)
         return true;
     conn->most_head_bytes = (size_t)limits_of(conn)->header_bytes;
     conn->input_bytes = conn->most_head_bytes + BODY_ROOM_BYTES;
-    conn->input_start = conn->input_end = 0;
+    conn->input_start = conn->input_end = conn->input_used = 0;
     if (station->spare_input_bytes == conn->input_bytes) {
         conn->input = station->spare_input;
         station->spare_input = NULL;
@@ -171,12 +172,21 @@ static bool ensure_input(struct conn *conn)
     return conn->input != NULL;
 }
 
+/* Notes bytes that were added: tokens, and secrets' values. */
+static void grow_input(struct conn *conn, size_t bytes)
+{
+    conn->input_end += bytes;
+    if (conn->input_used < conn->input_end)
+        conn->input_used = conn->input_end;
+}
+
 /* One is kept for the next request, whose connection will need it: mostly soon. */
 static void drop_input(struct conn *conn)
 {
     struct station *station = conn->station;
 
     if (conn->input != NULL) {
+        secret_cleanse(conn->input, conn->input_used);
         free(station->spare_input);
         station->spare_input = conn->input;
         station->spare_input_bytes = conn->input_bytes;
@@ -202,7 +212,10 @@ static void compact_input(struct conn *conn)
 char *conn_take_input(struct conn *conn)
 {
     char *input = conn->input;
+    size_t head_len = conn->exchange->head.len;
 
+    if (input != NULL && head_len < conn->input_used)
+        secret_cleanse(input + head_len, conn->input_used - head_len);
     conn->input = NULL;
     conn->input_start = conn->input_end = 0;
     return input;
@@ -267,7 +280,7 @@ static bool fill_input(struct conn *conn)
         on_read_end(conn, status);
         return false;
     }
-    conn->input_end += got;
+    grow_input(conn, got);
     return true;
 }
 
@@ -296,6 +309,7 @@ static void feed_from_input(struct conn *conn)
 static void read_body(struct conn *conn)
 {
     struct exchange *exchange = conn->exchange;
+    char *scratch = conn->station->worker->scratch;
     size_t room = conn->input_bytes - conn->input_end;
     size_t most = WORKER_SCRATCH_BYTES;
     enum stream_status status;
@@ -306,32 +320,37 @@ static void read_body(struct conn *conn)
         most = exchange->body.left < most ? (size_t)exchange->body.left : most;
     else if (conn->state == CONN_EXCHANGE)
         most = room < most ? room : most;
-    status = stream_read(&conn->stream, conn->station->worker->scratch, most, &got);
+    status = stream_read(&conn->stream, scratch, most, &got);
     if (status != STREAM_OK) {
         on_read_end(conn, status);
         return;
     }
     if (conn->state == CONN_EXCHANGE) {
         if (!keeps_rate(conn)) {
+            secret_cleanse(scratch, got);
             on_too_slow(conn);
             return;
         }
         expect_progress(conn, true);
     }
-    bytes = span_make(conn->station->worker->scratch, got);
+    bytes = span_make(scratch, got);
     exchange_take_body(exchange, &bytes);
     if (bytes.len > 0 && conn->input != NULL) {
         memcpy(conn->input + conn->input_end, bytes.at, bytes.len);
-        conn->input_end += bytes.len;
+        grow_input(conn, bytes.len);
     }
+    secret_cleanse(scratch, got);
 }
 
 static void discard(struct conn *conn)
 {
-    size_t got;
+    char *scratch = conn->station->worker->scratch;
+    size_t got = 0;
+    enum stream_status status =
+        stream_read(&conn->stream, scratch, WORKER_SCRATCH_BYTES, &got);
 
-    on_read_end(conn, stream_read(&conn->stream, conn->station->worker->scratch,
-                                  WORKER_SCRATCH_BYTES, &got));
+    secret_cleanse(scratch, got);
+    on_read_end(conn, status);
 }
 
 static void on_readable(void *owner)

@@ -43,6 +43,7 @@ struct conn {
      */
     char *input;
     size_t input_bytes, input_start, input_end;
+    size_t input_used;      /* how far it was ever filled: what is cleansed with it */
     size_t most_head_bytes; /* limits.header_bytes when the input was made */
 
     struct deadline deadline;
