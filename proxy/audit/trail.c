@@ -400,23 +400,21 @@ static void note_checkpoints(struct audit_trail *trail)
 }
 
 /* No room for new intents; what has its room (results) may still be written. */
-static bool put_what_has_room(struct audit_trail *trail, struct error *error)
+static void put_what_has_room(struct audit_trail *trail, const struct error *trouble)
 {
+    struct audit_writer *writer = &trail->writer;
     struct audit_entry *refusals;
-    struct error second;
-    bool is_put;
+    struct error error;
 
-    if (trail->pending == NULL || trail->writer.must_retire)
-        return false;
-    become_unwritable(trail, error);
+    become_unwritable(trail, trouble);
     refusals = take_refusals(trail);
-    is_put = trail->pending != NULL && put_pending(trail, false, &second);
-    if (is_put) {
+    if (trail->pending != NULL &&
+        audit_writer_prepare(writer, &trail->pending, &error) == AUDIT_READY &&
+        put_pending(trail, false, &error)) {
         send_copies(trail);
         tell_all_durable(trail);
     }
     append_pending(trail, refusals);
-    return is_put;
 }
 
 /* False: it did not work, to be tried again soon. */
@@ -431,9 +429,12 @@ static bool write_pending(struct audit_trail *trail, bool is_last)
         set_state(trail, STATE_OPENING, &error);
         return false;
     }
-    if (ready != AUDIT_READY || !put_pending(trail, is_last, &error)) {
-        if (!put_what_has_room(trail, &error))
-            become_unwritable(trail, &error);
+    if (ready != AUDIT_READY) {
+        become_unwritable(trail, &error);
+        return false;
+    }
+    if (!put_pending(trail, is_last, &error)) {
+        put_what_has_room(trail, &error);
         return false;
     }
     send_copies(trail);

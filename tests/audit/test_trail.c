@@ -84,10 +84,13 @@ static bool submit(struct audit_entry *entry, struct owner *owner)
     return false;
 }
 
-/* A loose entry that is not taken is freed: do not look at it. */
 static bool submit_loose(struct audit_entry *entry)
 {
-    return audit_trail_submit(trail, entry);
+    bool is_taken = audit_trail_submit(trail, entry);
+
+    if (!is_taken)
+        audit_entry_free(entry);
+    return is_taken;
 }
 
 static void await(struct owner *owner)

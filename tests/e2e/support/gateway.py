@@ -47,6 +47,7 @@ class Gateway:
         self.tokens = {}
         self.secrets = [self.key]
         self.process = None
+        self.environment = None  # None: ours
         self.ports = []
         self.key_file = write_private(folder / "api-key", self.key + "\n")
         self.clients_file = folder / "clients.json"
@@ -103,7 +104,7 @@ class Gateway:
     def start(self, *options):
         with open(self.folder / "stdout", "w") as out, open(self.folder / "stderr", "w") as err:
             self.process = subprocess.Popen([self.binary, "serve", "-c", str(self.config_file), *options],
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+                                            stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.environment)
         wanted = len(self.config["listen"])
         wait_until(lambda: self._has_ended() or len(self._listening()) >= wanted, "the gateway to listen")
         assert not self._has_ended(), f"it ended with {self.process.returncode}: {self.stderr()}"
