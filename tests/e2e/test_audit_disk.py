@@ -328,6 +328,20 @@ def test_a_new_file_that_cannot_be_begun_leaves_the_trail_whole(make_shimmed, sh
     assert stage.verify()[2] == 0
 
 
+def test_a_suspect_file_that_is_renamed_before_it_is_closed_is_gone_on_from(make_shimmed, shim):
+    stage = make_shimmed()
+    stage.assert_created("before")
+    with shim.ordered(sync=errno.EIO, rename=errno.EIO):
+        assert_unavailable(stage.create("given-up"))
+        (stage.trail / "audit.jsonl").rename(stage.trail / "audit.jsonl.1")
+        stage.assert_refuses_changes()
+        stage.wait_unready()
+    stage.wait_ready()
+    stage.assert_created("afterwards")
+    assert stage.wait_finished("given-up")["given-up"].end == GIVEN_UP
+    assert stage.verify()[2] == 0
+
+
 def test_a_killed_gateway_whose_disk_had_failed_goes_on_with_the_chain(make_shimmed, shim):
     stage = make_shimmed()
     stage.assert_created("before")
