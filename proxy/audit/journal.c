@@ -74,12 +74,17 @@ bool audit_journal_is_in_place(const struct audit_journal *journal)
 
 bool audit_journal_follow(struct audit_journal *journal, struct error *error)
 {
+    struct audit_journal followed;
+
     if (is_folder_in_place(journal))
         return true;
+    audit_journal_init(&followed, journal->directory);
+    if (audit_journal_lock(&followed, error) != AUDIT_LOCKED)
+        return false;
     if (journal->directory_fd >= 0)
         (void)close(journal->directory_fd);
-    journal->directory_fd = -1;
-    return audit_journal_lock(journal, error) == AUDIT_LOCKED;
+    journal->directory_fd = followed.directory_fd;
+    return true;
 }
 
 static bool sync_folder(struct audit_journal *journal, struct error *error)

@@ -31,8 +31,9 @@ void audit_journal_init(struct audit_journal *journal, const char *directory);
 enum audit_lock audit_journal_lock(struct audit_journal *journal, struct error *error);
 
 /*
- * The folder's name may mean another folder by now: that one is locked then, and the old
- * one left. False while there is none; the current file stays open.
+ * When the folder's name has come to mean another one: locks that and leaves the old one.
+ * While it means none, or one that cannot be locked, false: the old one is kept, as it
+ * may come back under its name with the current file in it.
  */
 bool audit_journal_follow(struct audit_journal *journal, struct error *error) MUST_CHECK;
 

@@ -440,7 +440,8 @@ static bool write_pending(struct audit_trail *trail, bool is_last)
     send_copies(trail);
     tell_all_durable(trail);
     note_checkpoints(trail);
-    if (!audit_writer_has_room(&trail->writer, &error)) {
+    if (!audit_writer_has_room(&trail->writer, trail->state == STATE_UNWRITABLE,
+                               &error)) {
         become_unwritable(trail, &error);
         return false;
     }

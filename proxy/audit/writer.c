@@ -337,11 +337,12 @@ enum audit_put audit_writer_put(struct audit_writer *writer,
     return AUDIT_PUT;
 }
 
-bool audit_writer_has_room(struct audit_writer *writer, struct error *error)
+bool audit_writer_has_room(struct audit_writer *writer, bool was_out, struct error *error)
 {
+    uint64_t headroom = was_out ? 2 * HEADROOM_BYTES : HEADROOM_BYTES;
+
     return audit_journal_reserve(
-        &writer->journal, HEADROOM_BYTES + audit_unfinished_room(writer->unfinished),
-        error);
+        &writer->journal, headroom + audit_unfinished_room(writer->unfinished), error);
 }
 
 bool audit_writer_owes_checkpoint(const struct audit_writer *writer)

@@ -65,8 +65,12 @@ enum audit_put audit_writer_put(struct audit_writer *writer,
  * nothing. Borrowed until the next call. */
 struct span audit_writer_last(const struct audit_writer *writer);
 
-/* Sees that there is room for some more records. */
-bool audit_writer_has_room(struct audit_writer *writer, struct error *error);
+/*
+ * Sees that there is room for some more records; for twice as many if it was out, so that
+ * the answer does not change with each record.
+ */
+bool audit_writer_has_room(struct audit_writer *writer, bool was_out,
+                           struct error *error);
 
 /* Whether lines have been written that no checkpoint covers, and there is a key. */
 bool audit_writer_owes_checkpoint(const struct audit_writer *writer);

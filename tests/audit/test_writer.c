@@ -399,7 +399,7 @@ START_TEST(without_room_not_a_byte_is_written)
     writer.journal.reserved_to = size;
     add(written_intent(2));
     ck_assert_int_eq(put(), AUDIT_NO_ROOM);
-    ck_assert(!audit_writer_has_room(&writer, &error));
+    ck_assert(!audit_writer_has_room(&writer, false, &error));
     ck_assert_uint_eq(writer.journal.size, size);
     disk_repair();
     must_put();
