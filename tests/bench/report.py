@@ -1,7 +1,7 @@
 """The bench's table, and its JSON: report.py ROUNDS MACHINE [JSON]
 
-ROUNDS has a line for each measurement: row, server, seconds, requests, CPU in ns, 99th
-percentile in us. MACHINE has a line for each fact: name, value. All with tabs between.
+ROUNDS has a line for each measurement: row, server, seconds, requests, CPU in ns, 50th and
+99th percentile in us. MACHINE has a line for each fact: name, value. All with tabs between.
 """
 
 import json
@@ -9,16 +9,16 @@ import sys
 from pathlib import Path
 from statistics import median
 
-FIGURES = ("requests_per_second", "cpu_us_per_request", "busy", "p99_ms")
+FIGURES = ("requests_per_second", "cpu_us_per_request", "busy", "p50_ms", "p99_ms")
 
 
 def read_rounds(path):
     """{(row, server): {figure: [a value a round]}}, in the order of the first round."""
     table = {}
     for line in Path(path).read_text().splitlines():
-        row, server, seconds, requests, cpu_ns, p99_us = line.split("\t")
+        row, server, seconds, requests, cpu_ns, p50_us, p99_us = line.split("\t")
         values = (int(requests) / float(seconds), int(cpu_ns) / 1000 / int(requests),
-                  int(cpu_ns) / 1e9 / float(seconds), int(p99_us) / 1000)
+                  int(cpu_ns) / 1e9 / float(seconds), int(p50_us) / 1000, int(p99_us) / 1000)
         cell = table.setdefault((row, server), {figure: [] for figure in FIGURES})
         for figure, value in zip(FIGURES, values):
             cell[figure].append(value)
@@ -30,13 +30,13 @@ def spread(values, form):
 
 
 def print_table(table):
-    line = "{:<15} {:<10} {:<32} {:<24} {:<10} {}"
-    print(line.format("", "", "requests/s", "CPU a request, us", "core busy", "p99, ms"))
+    line = "{:<15} {:<10} {:<32} {:<24} {:<10} {:<8} {}"
+    print(line.format("", "", "requests/s", "CPU a request, us", "core busy", "p50, ms", "p99, ms"))
     shown = None
     for (row, server), cell in table.items():
-        rates, cpu, busy, p99 = (cell[figure] for figure in FIGURES)
+        rates, cpu, busy, p50, p99 = (cell[figure] for figure in FIGURES)
         print(line.format(row if row != shown else "", server, spread(rates, ",.0f"), spread(cpu, ".2f"),
-                          f"{median(busy):.0%}", f"{median(p99):.2f}"))
+                          f"{median(busy):.0%}", f"{median(p50):.2f}", f"{median(p99):.2f}"))
         shown = row
 
 
@@ -53,6 +53,46 @@ def entry_ratios(table):
         return {}
     return {row: median(cell["cpu_us_per_request"]) / median(table[few]["cpu_us_per_request"])
             for (row, server), cell in table.items() if (row, server) != few}
+
+
+def audit_ratios(table):
+    """How audited changes stand beside unaudited ones, and beside the disk: a value a round,
+    each of figures that were measured one after the other. Milliseconds are means."""
+    if ("disk", "1 a sync") not in table:
+        return {}
+
+    def rates(row, server):
+        return table[row, server]["requests_per_second"]
+
+    def quotients(row):
+        return [audited / plain for audited, plain in zip(rates(row, "audited"), rates(row, "unaudited"))]
+
+    syncs = rates("disk", "1 a sync")
+    alone = "1 connection"
+    return {
+        "rate_to_unaudited": {row: quotients(row) for row, server in table if server == "audited"},
+        "rate_at_64_to_a_sync_a_record": [
+            rate / (sync / 2) for rate, sync in zip(rates("64 connections", "audited"), syncs)],
+        "added_ms_at_1": [1000 / audited - 1000 / plain for audited, plain
+                          in zip(rates(alone, "audited"), rates(alone, "unaudited"))],
+        "two_syncs_ms": [2000 / sync for sync in syncs],
+        "added_beyond_two_syncs_ms_at_1": [
+            1000 / audited - 1000 / plain - 2000 / sync for audited, plain, sync
+            in zip(rates(alone, "audited"), rates(alone, "unaudited"), syncs)],
+    }
+
+
+def print_audit_ratios(audit):
+    if not audit:
+        return
+    for row, ratio in audit["rate_to_unaudited"].items():
+        aim = ", aim: 0.5" if row == "64 connections" else ""
+        print(f"{row}: {spread(ratio, '.2f')} of the unaudited changes a second{aim}")
+    print(f"64 connections: {spread(audit['rate_at_64_to_a_sync_a_record'], '.2f')} times the changes a second"
+          " of a sync for each of their two records, aim: 5")
+    print(f"1 connection: a change takes {spread(audit['added_ms_at_1'], '.3f')} ms more than an unaudited one,"
+          f" two syncs take {spread(audit['two_syncs_ms'], '.3f')} ms;"
+          f" beyond them {spread(audit['added_beyond_two_syncs_ms_at_1'], '.3f')} ms, aim: 0.1")
 
 
 def main(rounds, machine, json_path=None):
@@ -74,12 +114,15 @@ def main(rounds, machine, json_path=None):
     among_many = entry_ratios(table)
     for row, ratio in among_many.items():
         print(f"{row}: a hit takes {ratio:.2f} times the CPU of one among 1,000")
+    audit = audit_ratios(table)
+    print_audit_ratios(audit)
     if json_path:
         results = [{"row": row, "server": server,
                     **{figure: {"median": median(values), "rounds": values} for figure, values in cell.items()}}
                    for (row, server), cell in table.items()]
         report = {"machine": facts, "results": results, "cpu_ratio_to_nginx": cpu,
-                  "cpu_ratio_to_responder": cpu_to_ceiling, "rate_ratio_to_responder": rate_to_ceiling, "cpu_ratio_to_few_entries": among_many}
+                  "cpu_ratio_to_responder": cpu_to_ceiling, "rate_ratio_to_responder": rate_to_ceiling,
+                  "cpu_ratio_to_few_entries": among_many, "audit": audit}
         Path(json_path).write_text(json.dumps(report, indent=2) + "\n")
 
 

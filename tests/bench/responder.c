@@ -1,8 +1,9 @@
 /*
- * The bench's upstream, and its ceiling: answers each GET that carries the right key with
- * the same 173 bytes of JSON, and anything else with 401, as fast as one core can. Reads
- * heads only to their end; serves the bench, not the world. GET /count says how many
- * requests have come.
+ * The bench's upstream, and its ceiling: answers each request that carries the right key
+ * with the same 173 bytes of JSON, and anything else with 401, as fast as one core can.
+ * Reads heads only to their end, and passes over the body of a POST with a
+ * Content-Length; serves the bench, not the world. GET /count says how many requests have
+ * come.
  *
  *   responder KEY    prints "listening on http://127.0.0.1:PORT"
  */
@@ -23,6 +24,7 @@ enum { HEAD_MAX = 4096, EVENTS = 64, BACKLOG = 1024 };
 struct conn {
     int fd;
     size_t used;
+    size_t to_skip; /* of a body that is still to come */
     char bytes[HEAD_MAX];
 };
 
@@ -107,10 +109,29 @@ static const char *answer_to(const char *head, size_t len)
     return count;
 }
 
+/* Of what is behind a head; only a POST has any here. */
+static size_t body_len(const char *head, size_t len)
+{
+    static const char name[] = "\r\nContent-Length:";
+    const char *field = *head == 'P' ? memmem(head, len, name, sizeof(name) - 1) : NULL;
+
+    return field != NULL ? strtoul(field + sizeof(name) - 1, NULL, 10) : 0;
+}
+
+/* Passes over what is there of a body; the new start. */
+static char *skip_body(struct conn *conn, char *start)
+{
+    size_t skipped = conn->to_skip < conn->used ? conn->to_skip : conn->used;
+
+    conn->to_skip -= skipped;
+    conn->used -= skipped;
+    return start + skipped;
+}
+
 /* Answers the heads that are whole; false when the connection is of no more use. */
 static bool answer_heads(struct conn *conn)
 {
-    char *start = conn->bytes, *end;
+    char *start = skip_body(conn, conn->bytes), *end;
 
     while ((end = memmem(start, conn->used, "\r\n\r\n", 4)) != NULL) {
         size_t len = (size_t)(end - start) + 4;
@@ -119,8 +140,9 @@ static bool answer_heads(struct conn *conn)
         if (send(conn->fd, answer, strlen(answer), MSG_NOSIGNAL) !=
             (ssize_t)strlen(answer))
             return false;
-        start += len;
+        conn->to_skip = body_len(start, len);
         conn->used -= len;
+        start = skip_body(conn, start + len);
     }
     memmove(conn->bytes, start, conn->used);
     return conn->used < sizeof(conn->bytes);

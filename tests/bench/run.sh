@@ -22,6 +22,8 @@ source "$here/pass.sh"
 source "$here/hit.sh"
 # shellcheck source=entries.sh
 source "$here/entries.sh"
+# shellcheck source=audit.sh
+source "$here/audit.sh"
 
 bench_packages=(wrk openssl python3 util-linux)
 
@@ -36,15 +38,19 @@ JSON answer; loopback only.
   pass   psgate and nginx pass requests on, to a plain and to a TLS upstream
   hit    psgate, nginx (proxy_cache in memory), HAProxy and Varnish answer from their caches;
          beside them a bare epoll responder: the ceiling of this machine
+  audit  psgate passes changes on whose records are made durable, beside ones without a record,
+         at 1, 16 and 64 connections; and what the disk does by itself, with 1, 16 and 64
+         records a sync. The trail is verified at the end; it takes a few GB until then
 
 Installs nginx, haproxy, varnish and wrk if they are missing (a service that comes with one of
 them is stopped and disabled), and builds the release preset.
 
-  --quick         about 70 s (3 rounds of 2 s) instead of seven minutes (5 rounds of 8 s)
-  --only WHAT     pass or hit alone
+  --quick         about 150 s (3 rounds of 2 s) instead of 16 minutes (5 rounds of 8 s)
+  --only WHAT     pass, hit or audit alone
   --rounds N      so many rounds
   --seconds N     so long each
   --json FILE     write the figures there too
+  --disk DIR      the trail's folder is made in this one, on a disk (else: $TMPDIR or /tmp)
   --binary FILE   measure this psgate instead of building one
   --entries       only this: psgate's hits among 1,000 and among 1,000,000 stored answers
                   (700 MB of memory, and a minute to store them)
@@ -55,9 +61,10 @@ END
 
 rounds=5
 seconds=8
-parts=(pass hit)
+parts=(pass hit audit)
 json=''
 binary=''
+disk='' # the folder that --disk names
 connections=64
 server_core=1
 load_core=0
@@ -71,7 +78,7 @@ read_arguments() {
         --quick) rounds=3 seconds=2 ;;
         --sieve) sieve_only=true ;;
         --entries) parts=(entries) ;;
-        --only | --rounds | --seconds | --json | --binary)
+        --only | --rounds | --seconds | --json | --binary | --disk)
             [[ -n ${2:-} ]] || misused "$1 needs a value"
             take_option "$1" "$2"
             shift
@@ -89,7 +96,7 @@ read_arguments() {
 take_option() {
     case $1 in
     --only)
-        [[ $2 == pass || $2 == hit ]] || misused "--only takes pass or hit"
+        [[ $2 == pass || $2 == hit || $2 == audit ]] || misused "--only takes pass, hit or audit"
         parts=("$2")
         ;;
     --rounds | --seconds)
@@ -98,12 +105,17 @@ take_option() {
         ;;
     --json) json=$2 ;;
     --binary) binary=$2 ;;
+    --disk)
+        [[ -d $2 && -w $2 ]] || misused "--disk takes a folder that can be written"
+        disk=$(cd "$2" && pwd)
+        ;;
     esac
 }
 
 folder=''
-memory=''  # a folder on tmpfs
-servers=() # the pids to end
+memory=''      # a folder on tmpfs
+disk_folder='' # one in what --disk names
+servers=()     # the pids to end
 
 tidy_up() {
     local pid
@@ -113,6 +125,7 @@ tidy_up() {
     done
     [[ -z $folder ]] || rm -rf "$folder"
     [[ -z $memory ]] || rm -rf "$memory"
+    [[ -z $disk_folder ]] || rm -rf "$disk_folder"
 }
 
 make_folders() {
@@ -214,7 +227,7 @@ cpu_ns() {
     echo "$total"
 }
 
-# load URL TOKEN SECONDS: "figures REQUESTS P99 ERRORS"
+# load URL TOKEN SECONDS: "figures REQUESTS P50 P99 ERRORS"
 load() {
     taskset -c "$load_core" wrk -t1 -c"$connections" -d"$3s" -s "$load_script" \
         -H "Authorization: Bearer $2" "$1" -- "${load_arguments[@]}" | grep ^figures
@@ -229,14 +242,14 @@ reached() {
 
 # measure ROW SERVER PID URL TOKEN: a line more in the file of rounds. Sets measured_requests.
 measure() {
-    local cpu p99 errors
+    local cpu p50 p99 errors
     cpu=$(cpu_ns "$3")
-    read -r _ measured_requests p99 errors <<<"$(load "$4" "$5" "$seconds")"
+    read -r _ measured_requests p50 p99 errors <<<"$(load "$4" "$5" "$seconds")"
     cpu=$(($(cpu_ns "$3") - cpu))
     ((errors == 0 && measured_requests > 0)) ||
         die "$2 ($1): $errors of $measured_requests requests went wrong"
-    printf '%s\t%s\t%s\t%s\t%s\t%s\n' \
-        "$1" "$2" "$seconds" "$measured_requests" "$cpu" "$p99" >>"$folder/rounds"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' \
+        "$1" "$2" "$seconds" "$measured_requests" "$cpu" "$p50" "$p99" >>"$folder/rounds"
 }
 
 measure_all() {
@@ -279,7 +292,7 @@ describe_machine() {
     fact versions "$("$binary" --version), nginx $(nginx -v 2>&1 | sed 's|.*/||')$(cache_versions), $(
         wrk -v 2>&1 | sed -n 's/ \[.*//p' | head -n 1
     ), $(openssl version | cut -d' ' -f1,2)"
-    fact job "GET, $connections keep-alive connections, ${#body}-byte JSON answer, token checked, key injected"
+    [[ ${parts[*]} == audit ]] || fact job "GET, $connections keep-alive connections, ${#body}-byte JSON answer, token checked, key injected"
     fact rounds "$rounds of $seconds s each, in turn; median (least to most)"
     [[ $load != [1-9]* ]] || warn "the machine is busy (load $load): the figures will be too"
 }
@@ -314,5 +327,6 @@ start_servers
 describe_machine
 say "Measuring: $rounds rounds of $(measurements) times $seconds s"
 measure_all
+[[ " ${parts[*]} " != *' audit '* ]] || finish_audit
 printf '\n'
 python3 "$here/report.py" "$folder/rounds" "$folder/machine" ${json:+"$json"}
