@@ -263,11 +263,32 @@ static bool has_current(const struct audit_folder *folder)
     return false;
 }
 
+/*
+ * The chain goes on from its last line. A current file that is not the last, or another
+ * that cannot be placed where there is no current one, leaves it open which that is.
+ */
+static bool is_unambiguous(struct recovery *recovery, const struct audit_folder *folder,
+                           const struct audit_file *last)
+{
+    for (size_t i = 0; i < folder->count; i++) {
+        const struct audit_file *file = &folder->files[i];
+
+        recovery->file = file;
+        if (file->is_current && file->first != 0 && file != last)
+            return fail_in(recovery, 1, "is older than other files of the trail");
+        if (file->fault != NULL && (last == NULL || !last->is_current))
+            return fail_in(recovery, 1, file->fault);
+    }
+    return true;
+}
+
 static bool recover(struct recovery *recovery, const struct audit_folder *folder)
 {
     struct audit_recovered *recovered = recovery->recovered;
     const struct audit_file *last = find_last(folder);
 
+    if (!is_unambiguous(recovery, folder, last))
+        return false;
     if (last != NULL) {
         if (!read_chain(recovery, folder, last) ||
             (recovery->is_torn && !set_aside(recovery, last->name, recovery->torn_at)))

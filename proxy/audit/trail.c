@@ -197,14 +197,14 @@ static void count_written(struct audit_trail *trail, struct audit_entry *entries
     (void)pthread_mutex_unlock(&trail->lock);
 }
 
-/* Copies of the lines that were just written. */
-static void send_copies(struct audit_trail *trail)
+/* The lines that were just written: copies go out, whatever wrote them. */
+static void on_written(void *arg, struct span lines)
 {
-    struct span lines = audit_writer_last(&trail->writer);
+    struct audit_trail *trail = arg;
 
     while (trail->syslog != NULL && lines.len > 0) {
         const char *end = memchr(lines.at, '\n', lines.len);
-        size_t len = end != NULL ? (size_t)(end - lines.at) : lines.len;
+        size_t len = end != NULL ? (size_t)(end - lines.at) : lines.len - 1;
         struct span line = span_make(lines.at, len);
         struct span phase;
         char word[16] = "record";
@@ -215,8 +215,7 @@ static void send_copies(struct audit_trail *trail)
             word[phase.len] = '\0';
         }
         audit_syslog_send(trail->syslog, word, line);
-        lines = len < lines.len ? span_make(lines.at + len + 1, lines.len - len - 1)
-                                : SPAN("");
+        lines = span_make(lines.at + len + 1, lines.len - len - 1);
     }
 }
 
@@ -411,7 +410,6 @@ static void put_what_has_room(struct audit_trail *trail, const struct error *tro
     if (trail->pending != NULL &&
         audit_writer_prepare(writer, &trail->pending, &error) == AUDIT_READY &&
         put_pending(trail, false, &error)) {
-        send_copies(trail);
         tell_all_durable(trail);
     }
     append_pending(trail, refusals);
@@ -437,7 +435,6 @@ static bool write_pending(struct audit_trail *trail, bool is_last)
         put_what_has_room(trail, &error);
         return false;
     }
-    send_copies(trail);
     tell_all_durable(trail);
     note_checkpoints(trail);
     if (!audit_writer_has_room(&trail->writer, trail->state == STATE_UNWRITABLE,
@@ -657,6 +654,8 @@ static bool start(struct audit_trail *trail, const struct audit_settings *settin
     if (!audit_writer_init(&trail->writer, trail->directory, error) ||
         !audit_trail_configure(trail, settings, error))
         return false;
+    trail->writer.on_written = on_written;
+    trail->writer.arg = trail;
     errnum = pthread_create(&trail->thread, NULL, run, trail);
     if (errnum != 0)
         return error_set_errno(error, errnum, "cannot start the audit trail's thread");

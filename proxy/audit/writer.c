@@ -83,6 +83,10 @@ static bool recover(struct audit_writer *writer, struct audit_entry **pending,
     struct audit_recovered recovered;
     size_t open;
 
+    audit_unfinished_free(writer->unfinished); /* may hold what a failed try found */
+    writer->unfinished = audit_unfinished_new();
+    if (writer->unfinished == NULL)
+        return error_set(error, "out of memory");
     if (!audit_recover(&writer->journal, writer->hasher, writer->unfinished, &recovered,
                        error))
         return false;
@@ -222,6 +226,7 @@ static bool add_checkpoint(struct audit_writer *writer, struct audit_chain *chai
     if (!audit_checkpoint_sign(writer->key, span_of(writer->statement), writer->signature,
                                &error)) {
         log_error("audit: no checkpoint was made: %s", error.text);
+        writer->signature[0] = '\0';
         return true; /* the records are worth more than their seal */
     }
     audit_record_checkpoint(writer->statement, writer->signature, writer->key->id,
@@ -316,8 +321,11 @@ enum audit_put audit_writer_put(struct audit_writer *writer,
         (void)error_set(error, "out of memory");
         return AUDIT_NO_ROOM;
     }
-    if (writer->batch.len == 0)
+    if (writer->batch.len == 0) {
+        if (with_checkpoint)
+            writer->checkpointed = writer->chain.sequence; /* it cannot be sealed */
         return AUDIT_PUT;
+    }
     if (!audit_journal_reserve(&writer->journal,
                                writer->batch.len + room_for_results(writer, entries),
                                error))
@@ -332,8 +340,12 @@ enum audit_put audit_writer_put(struct audit_writer *writer,
     writer->chain = chain;
     if (with_checkpoint) {
         writer->checkpointed = chain.sequence;
-        log_checkpoint(writer);
+        if (writer->signature[0] != '\0')
+            log_checkpoint(writer);
     }
+    if (writer->on_written != NULL)
+        writer->on_written(writer->arg,
+                           span_make(writer->batch.bytes, writer->batch.len));
     return AUDIT_PUT;
 }
 
@@ -349,9 +361,4 @@ bool audit_writer_owes_checkpoint(const struct audit_writer *writer)
 {
     return writer->key != NULL && writer->is_recovered &&
            writer->checkpointed != writer->chain.sequence;
-}
-
-struct span audit_writer_last(const struct audit_writer *writer)
-{
-    return span_make(writer->batch.bytes, writer->batch.len);
 }

@@ -21,6 +21,10 @@ struct audit_writer {
     struct audit_chain chain;
     struct audit_hasher *hasher;
     struct audit_unfinished *unfinished;
+    /* Told of the lines of each put that went well, each with its newline; may be NULL.
+     */
+    void (*on_written)(void *arg, struct span lines);
+    void *arg;
     struct audit_key *key; /* signs checkpoints; NULL: there are none. Owned. */
     uint64_t rotate_bytes;
     struct text batch;
@@ -60,10 +64,6 @@ enum audit_ready audit_writer_prepare(struct audit_writer *writer,
 enum audit_put audit_writer_put(struct audit_writer *writer,
                                 const struct audit_entry *entries, bool with_checkpoint,
                                 struct error *error);
-
-/* The lines of the last put that went well, each with its newline; empty after a put of
- * nothing. Borrowed until the next call. */
-struct span audit_writer_last(const struct audit_writer *writer);
 
 /*
  * Sees that there is room for some more records; for twice as many if it was out, so that

@@ -44,7 +44,8 @@ bool exchange_awaits_record(const struct exchange *exchange);
 bool exchange_withhold_reply(struct exchange *exchange, enum reason reason,
                              const char *detail);
 
-/* Upstream is done with the request, but its answer waits: no more of the body is read. */
+/* Upstream is done with the request, but its answer waits: no more of the body is read.
+ */
 void exchange_stop_body(struct exchange *exchange);
 
 /* No final head came from upstream: the result says so. */

@@ -115,8 +115,10 @@ void exchange_on_head(void *owner, const struct http_head *head,
 
     change_end(exchange, true);
     change_note_answer(exchange, head);
-    if (exchange->recording != NULL)
+    if (exchange->recording != NULL) {
+        recording_drop_body(exchange->recording);
         recording_finish(exchange->recording, recording_end_of(head->status));
+    }
     if (head->status == 401) {
         refuse_key(exchange);
         return;

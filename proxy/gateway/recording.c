@@ -44,12 +44,14 @@ static void free_if_done(struct recording *recording)
         return;
     snapshot_unref(recording->snapshot);
     text_fini(&recording->subject);
+    if (recording->withheld.bytes != NULL)
+        secret_cleanse(recording->withheld.bytes, recording->withheld.capacity);
     text_fini(&recording->withheld);
     free(recording);
 }
 
 /* The body goes as soon as it is not needed any more; it may be a secret's value. */
-static void drop_body(struct recording *recording)
+void recording_drop_body(struct recording *recording)
 {
     struct stations *shared = recording->station->shared;
 
@@ -190,7 +192,7 @@ static void send_result(struct recording *recording)
 {
     struct audit_entry *entry = make_result(recording);
 
-    recording->result = RESULT_RECORDED;
+    recording->result = entry != NULL ? RESULT_RECORDED : RESULT_LOST;
     if (entry == NULL)
         return;
     if (recording->exchange != NULL && recording->mode == RECORDING_AWAITED) {
@@ -293,7 +295,7 @@ void recording_leave(struct recording *recording, struct recording_end end)
     if (recording == NULL)
         return;
     deadline_fini(&recording->deadline);
-    drop_body(recording);
+    recording_drop_body(recording);
     recording->exchange = NULL;
     recording_finish(recording, end);
     if (recording->intent == INTENT_PENDING && recording->mode == RECORDING_AWAITED)

@@ -38,6 +38,7 @@ enum recording_result {
     RESULT_NONE,
     RESULT_OWED, /* known, but its intent has not come back */
     RESULT_PENDING,
+    RESULT_LOST, /* memory was out for it: audit.timeout tells whoever waits */
     RESULT_RECORDED,
 };
 
@@ -83,6 +84,9 @@ struct recording {
     bool has_ended, has_failed; /* upstream's answer, while it was withheld */
     enum reason failure;
 };
+
+/* The held body has gone out, and will not again. */
+void recording_drop_body(struct recording *recording);
 
 /* Adds to the held body; leaves no copy of it behind. Failure shows in held_body. */
 void recording_hold(struct recording *recording, struct span content);

@@ -74,10 +74,13 @@ static struct span trace_id_of(const struct exchange *exchange)
 {
     enum { TRACE = 3, TRACE_DIGITS = 32, PARENT = 36, PARENT_DIGITS = 16, WHOLE = 55 };
     struct span value = field_of(exchange, SPAN("traceparent"), WHOLE);
-    struct span id = span_make(value.at + TRACE, TRACE_DIGITS);
+    struct span id;
 
-    if (value.len < WHOLE || value.at[TRACE - 1] != '-' || value.at[PARENT - 1] != '-' ||
-        !is_trace_part(id) || !is_trace_part(span_make(value.at + PARENT, PARENT_DIGITS)))
+    if (value.len < WHOLE)
+        return span_make(NULL, 0);
+    id = span_make(value.at + TRACE, TRACE_DIGITS);
+    if (value.at[TRACE - 1] != '-' || value.at[PARENT - 1] != '-' || !is_trace_part(id) ||
+        !is_trace_part(span_make(value.at + PARENT, PARENT_DIGITS)))
         return span_make(NULL, 0);
     return id;
 }
