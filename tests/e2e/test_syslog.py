@@ -7,6 +7,7 @@ import pytest
 from support.rsyslog import Rsyslog, find_program
 from support.waiting import DEADLINE, wait_until
 
+pytest_plugins = ["support.audit"]
 RECORDS = ['{"event.action":"createTeamSecret","proxy.resource.name":"é€😀"}', '{"a":"\\"\\\\\\u001b<34>1 - - - - -"}',
            "plain", '{"long":"%s"}' % ("x" * 6000)]
 
@@ -160,3 +161,15 @@ def test_records_wait_while_rsyslog_restarts(rsyslog, drive, authority, transpor
     assert [message["msg"].removeprefix(" ") for message in received] == ["before", "between", "them", "after"]
     assert driver.log().count("is down") == driver.log().count("is back") == 1
     driver.end()
+
+
+def test_rsyslog_has_each_line_of_a_gateways_trail(rsyslog, make_audited):
+    rsyslog.start_tcp()
+    stage = make_audited(audit={"syslog": f"tcp://127.0.0.1:{rsyslog.port}"})
+    stage.assert_created("one")
+    stage.rotate()
+    stage.assert_created("two")
+    stage.wait_finished("one", "two")
+    lines = [line.decode() for file in stage.files() for line in file.lines]
+    assert len(lines) == 4
+    assert [message["msg"].removeprefix(" ") for message in rsyslog.wait_received(4)] == lines
