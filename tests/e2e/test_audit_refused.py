@@ -1,16 +1,14 @@
 """Attempts that are turned away, bodies that cannot be read, and changes that no row has."""
 
-import json
 import threading
 
 import pytest
 from support import wire
-from support.audit import essence, new_source
-from support.stage import assert_gateway_error
-from support.waiting import wait_event, wait_until
-from support.wire import chunked
+from support.audited import AuditStage, essence, new_source
+from support.stage import SharedStage, assert_gateway_error
+from support.waiting import wait_event
 
-pytest_plugins = ["support.audit"]
+pytest_plugins = ["support.audited"]
 
 CREATE = b"POST /v1/teams/t/secrets"
 UPDATE = b"PATCH /v1/teams/t/secrets/DB_PASSWORD"
@@ -51,8 +49,8 @@ def test_an_attempt_of_nobody_is_one_record_without_a_name(audited, lines):
     assert audited.origin.requests == []
 
 
-def test_an_expired_token_is_refused_and_recorded(make_audited):
-    stage = make_audited(start=False)
+def test_an_expired_token_is_refused_and_recorded(make_recorded):
+    stage = make_recorded(start=False)
     token = stage.gateway.add_client("late", expires="2020-01-01T00:00:00Z")
     stage.start()
     answer, record = stage.refuse(UPDATE, token=token)
@@ -60,8 +58,8 @@ def test_an_expired_token_is_refused_and_recorded(make_audited):
     assert record.get("user.name") in (None, "late")
 
 
-def test_what_a_client_may_not_do_is_refused_with_its_name(make_audited):
-    stage = make_audited(start=False)
+def test_what_a_client_may_not_do_is_refused_with_its_name(make_recorded):
+    stage = make_recorded(start=False)
     reader = stage.gateway.add_client("reader", allow=["get*", "list*"])
     mine = stage.gateway.add_client("of-one-team", teams=["mine"])
     globbed = stage.gateway.add_client("globbed", allow=["*"])
@@ -77,8 +75,8 @@ def test_what_a_client_may_not_do_is_refused_with_its_name(make_audited):
     assert stage.change(b"POST /v1/teams/mine/secrets", token=mine, body=BODY).status == 200
 
 
-def test_a_refused_change_is_not_asked_for_its_body(make_audited):
-    stage = make_audited(start=False)
+def test_a_refused_change_is_not_asked_for_its_body(make_recorded):
+    stage = make_recorded(start=False)
     reader = stage.gateway.add_client("reader", allow=["get*"])
     stage.start()
     with stage.connect() as client:
@@ -89,8 +87,8 @@ def test_a_refused_change_is_not_asked_for_its_body(make_audited):
 
 @pytest.mark.parametrize("framing, sent", [(b"Content-Length: 10", b"hello"), (b"Transfer-Encoding: chunked", b"5\r\nhel")],
                          ids=["length", "chunked"])
-def test_a_body_that_stops_coming_is_refused_and_recorded(make_audited, framing, sent):
-    stage = make_audited(config={"limits": {"body_timeout": "300ms"}})
+def test_a_body_that_stops_coming_is_refused_and_recorded(make_recorded, framing, sent):
+    stage = make_recorded(config={"limits": {"body_timeout": "300ms"}})
     with stage.connect() as client:
         client.send(stage.request(CREATE + b" HTTP/1.1", framing) + sent)
         assert_gateway_error(client.read_response(), 408)
@@ -111,8 +109,8 @@ def test_refused_attempts_at_other_things_are_not_recorded(audited, start):
     assert audited.trail.refusal()["event.action"] == "updateTeamSecret"
 
 
-def test_a_source_is_recorded_ten_times_a_minute_and_then_counted(make_audited):
-    stage = make_audited()
+def test_a_source_is_recorded_ten_times_a_minute_and_then_counted(make_recorded):
+    stage = make_recorded()
     loud, quiet = new_source(), new_source()
     for number in range(25):
         assert ask_raw(stage, UPDATE + b" HTTP/1.1", b"Host: a", b"X-Request-Id: %d" % number, source=loud).status == 401
@@ -201,8 +199,6 @@ def assert_unreadable(stage, body, lines):
 
 @pytest.fixture(scope="module")
 def lenient_stage(binary, tmp_path_factory):
-    from support.audit import AuditStage
-    from support.stage import SharedStage
     shared = SharedStage(lambda: AuditStage(binary, tmp_path_factory.mktemp("lenient"),
                                             config={"audit": {"unreadable_body": "forward"}}))
     yield shared
@@ -254,8 +250,8 @@ OTHERS = [b"POST /v1/some/where?key=%b", b"PUT /v1/some/where?key=%b", b"PATCH /
 
 
 @pytest.mark.parametrize("mode", ["log", "require"])
-def test_a_mutation_that_no_row_has_is_recorded_by_method_and_path_alone(make_audited, mode):
-    stage = make_audited(config={"audit": {"other_mutations": mode}, "cache": {"other_invalidates": ["members"]}})
+def test_a_mutation_that_no_row_has_is_recorded_by_method_and_path_alone(make_recorded, mode):
+    stage = make_recorded(config={"audit": {"other_mutations": mode}, "cache": {"other_invalidates": ["members"]}})
     for start in OTHERS:
         secret = stage.secret().encode()
         stage.trail.forget()
@@ -275,8 +271,8 @@ def test_a_mutation_that_no_row_has_is_recorded_by_method_and_path_alone(make_au
 
 
 @pytest.mark.parametrize("mode", ["log", "require"])
-def test_a_mutation_whose_row_is_not_audited_is_recorded_without_its_body(make_audited, mode):
-    stage = make_audited(operations=KNOWN, config={"audit": {"other_mutations": mode}})
+def test_a_mutation_whose_row_is_not_audited_is_recorded_without_its_body(make_recorded, mode):
+    stage = make_recorded(operations=KNOWN, config={"audit": {"other_mutations": mode}})
     assert stage.change(b"POST /v1/teams/t", JSON, body=BODY).status == 200
     stage.trail.wait(2)
     intent, result = stage.trail.mutation()
@@ -286,8 +282,8 @@ def test_a_mutation_whose_row_is_not_audited_is_recorded_without_its_body(make_a
     assert result["proxy.invalidated"] == ["session"]
 
 
-def test_other_mutations_are_not_recorded_where_that_is_off(make_audited):
-    stage = make_audited(config={"audit": {"other_mutations": "off"}})
+def test_other_mutations_are_not_recorded_where_that_is_off(make_recorded):
+    stage = make_recorded(config={"audit": {"other_mutations": "off"}})
     assert stage.change(b"POST /v1/elsewhere", body=BODY).status == 200
     assert stage.change(UPDATE).status == 200
     assert stage.trail.mutation()[0]["event.action"] == "updateTeamSecret"
@@ -295,8 +291,8 @@ def test_other_mutations_are_not_recorded_where_that_is_off(make_audited):
 
 @pytest.mark.parametrize("mode", ["log", "require"])
 @pytest.mark.parametrize("chunks", [False, True], ids=["length", "chunked"])
-def test_a_large_upload_elsewhere_is_streamed(make_audited, mode, chunks):
-    stage = make_audited(config={"audit": {"other_mutations": mode}, "limits": {"audited_body": "1KiB"}})
+def test_a_large_upload_elsewhere_is_streamed(make_recorded, mode, chunks):
+    stage = make_recorded(config={"audit": {"other_mutations": mode}, "limits": {"audited_body": "1KiB"}})
     began, block = threading.Event(), bytes(range(256)) * 4096
 
     def answer(peer, request):
@@ -321,8 +317,8 @@ def test_a_large_upload_elsewhere_is_streamed(make_audited, mode, chunks):
 
 
 @pytest.mark.parametrize("mode", ["log", "require"])
-def test_an_upload_elsewhere_that_its_client_gives_up_ends_unknown(make_audited, mode):
-    stage = make_audited(config={"audit": {"other_mutations": mode}})
+def test_an_upload_elsewhere_that_its_client_gives_up_ends_unknown(make_recorded, mode):
+    stage = make_recorded(config={"audit": {"other_mutations": mode}})
     client = stage.connect()
     client.send(stage.request(b"POST /v1/upload HTTP/1.1", b"Content-Length: 100") + b"half")
     request = stage.origin.wait_request()
@@ -333,9 +329,9 @@ def test_an_upload_elsewhere_that_its_client_gives_up_ends_unknown(make_audited,
     assert result["event.outcome"] == "unknown" and "http.response.status_code" not in result
 
 
-def test_upstreams_100_lets_a_streamed_body_come_where_the_intent_is_required(make_audited):
+def test_upstreams_100_lets_a_streamed_body_come_where_the_intent_is_required(make_recorded):
     """The client would wait for ever if that interim answer waited for the result."""
-    stage = make_audited(config={"audit": {"other_mutations": "require"}})
+    stage = make_recorded(config={"audit": {"other_mutations": "require"}})
 
     def answer(peer, request):
         peer.send(wire.head(b"HTTP/1.1 100 Continue"))
@@ -351,8 +347,8 @@ def test_upstreams_100_lets_a_streamed_body_come_where_the_intent_is_required(ma
     stage.trail.mutation()
 
 
-def test_a_failed_mutation_elsewhere_is_recorded_as_such(make_audited):
-    stage = make_audited()
+def test_a_failed_mutation_elsewhere_is_recorded_as_such(make_recorded):
+    stage = make_recorded()
     stage.origin.stop()
     assert_gateway_error(stage.change(b"POST /v1/elsewhere", body=BODY), 502)
     stage.trail.wait(2)

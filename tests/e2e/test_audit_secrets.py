@@ -9,15 +9,14 @@ import subprocess
 
 import pytest
 from support import wire
-from support.audit import new_source
+from support.audited import new_source, noticed_leaving
 from support.origin import closing
 from support.stage import assert_gateway_error
 from support.waiting import wait_until
 from support.wire import chunked
-from test_audit_held import noticed_leaving
 from test_secrets_in_memory import read_memory
 
-pytest_plugins = ["support.audit"]
+pytest_plugins = ["support.audited"]
 
 CREATE = b"POST /v1/teams/t/secrets"
 UPDATE = b"PATCH /v1/teams/t/secrets/DB_PASSWORD"
@@ -124,8 +123,8 @@ def test_a_token_is_not_told_by_a_refusal_either(audited, start, lines, body):
 # -- values, keys, credentials, queries -------------------------------------------------------------------
 
 
-def test_no_header_value_query_or_body_is_told(make_audited):
-    stage = make_audited(config={"log": {"level": "debug"}})
+def test_no_header_value_query_or_body_is_told(make_recorded):
+    stage = make_recorded(config={"log": {"level": "debug"}})
     value, cookie, auth, key, query, other = (stage.secret() for _ in range(6))
     fields = [b"Cookie: a=%b" % cookie.encode(), b"X-Secret: %b" % other.encode(), JSON]
     body = json.dumps({"name": "KEY", "value": value, value: 1}).encode()
@@ -152,8 +151,8 @@ def test_no_header_value_query_or_body_is_told(make_audited):
     assert_untold(stage)
 
 
-def test_the_lengths_of_an_audited_operations_bodies_are_not_told(make_audited):
-    stage = make_audited(config={"workers": 1, "log": {"level": "debug"}, "limits": {"audited_body": "200KiB"}})
+def test_the_lengths_of_an_audited_operations_bodies_are_not_told(make_recorded):
+    stage = make_recorded(config={"workers": 1, "log": {"level": "debug"}, "limits": {"audited_body": "200KiB"}})
     lengths = iter(range(100003, 200000, 977))
     used = []
 
@@ -203,12 +202,12 @@ def create(stage, value, wrap=None, *lines):
 
 
 @pytest.mark.parametrize("kind", ["plain", "tls"])
-def test_neither_a_core_nor_memory_holds_a_value_once_its_exchange_is_done(make_audited, authority, tmp_path, kind):
-    config = {"workers": 1, "limits": {"audited_body": "64KiB", "body_timeout": "300ms"}}
+def test_neither_a_core_nor_memory_holds_a_value_once_its_exchange_is_done(make_recorded, authority, tmp_path, kind):
+    config = {"workers": 1, "limits": {"audited_body": "64KiB", "body_timeout": "1s"}}
     over_tls = {"upstream_host": "localhost", "tls": authority.server_context("right")} if kind == "tls" else {}
     if kind == "tls":
         config["upstream"] = {"ca_file": str(authority.ca_file)}
-    stage = make_audited(config=config, **over_tls)
+    stage = make_recorded(config=config, **over_tls)
     values = {}
 
     def value(what):
@@ -245,7 +244,7 @@ def test_neither_a_core_nor_memory_holds_a_value_once_its_exchange_is_done(make_
     client = stage.connect()
     client.send(create(stage, value("left"))[0] + b'{"value": "%b"' % values["left"].encode())
     assert stage.get(b"/v1/a").status == 200
-    with noticed_leaving(stage):
+    with noticed_leaving(stage, client):
         client.reset()
     with stage.connect() as client:
         client.send(wire.head(CREATE + b" HTTP/1.1", b"Host: a", b"Content-Length: 200") + b'{"value": "%b"' % value("nobody"))
@@ -258,6 +257,6 @@ def test_neither_a_core_nor_memory_holds_a_value_once_its_exchange_is_done(make_
     core = core_of(stage, tmp_path)
     assert [what for what, secret in values.items() if secret.encode() in core] == [], "values in a core file"
     memory = [data for _, data in read_memory(stage.gateway.pid, lambda mapping: True)]
-    assert any(b"gateway.test" in data for data in memory), "this test looks in the wrong places"
+    assert any(stage.gateway.key.encode() in data for data in memory), "this test looks in the wrong places"
     left = {what for what, secret in values.items() if any(secret.encode() in data for data in memory)}
     assert left == set(), "values are left in memory"

@@ -32,6 +32,17 @@ def other_end(sock):
     return Connection(there, here)
 
 
+def inode_of_other_end(sock):
+    """The inode of the socket at the other end, as the links in /proc/PID/fd name it."""
+    here, there = ports(sock)
+    with open("/proc/net/tcp") as table:
+        for line in table:
+            row = ROW.match(line)
+            if row and (int(row[1], 16), int(row[2], 16)) == (there, here):
+                return int(line.split()[9])
+    raise AssertionError("there is no such connection")
+
+
 def wait_taken(sock):
     """Until the gateway, at the other end, has read all that was sent."""
     here, there = ports(sock)
