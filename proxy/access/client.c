@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "access/credential.h"
 #include "base/clock.h"
 
 #define OFFSET(field) offsetof(struct client, field)
@@ -283,12 +284,12 @@ static bool has_inert_member(const json_t *object)
 static const char *scope_of(struct document *document, const char *credential)
 {
     size_t len = strlen(credential);
-    char *scope = arena_alloc(document->arena, len + sizeof("credential "));
+    char *scope = arena_alloc(document->arena, len + sizeof(CREDENTIAL_SCOPE));
 
     if (scope == NULL)
         return "";
-    memcpy(scope, "credential ", sizeof("credential ") - 1);
-    memcpy(scope + sizeof("credential ") - 1, credential, len);
+    memcpy(scope, CREDENTIAL_SCOPE, sizeof(CREDENTIAL_SCOPE) - 1);
+    memcpy(scope + sizeof(CREDENTIAL_SCOPE) - 1, credential, len);
     return scope;
 }
 

@@ -68,7 +68,7 @@ static const struct secret *find_taken(const struct config *config,
         const char *env = config->credentials[i].api_key_env;
 
         if (env != NULL && strcmp(env, name) == 0)
-            return set->credentials[i].api_key;
+            return set->credentials[i].api_keys[0];
     }
     return NULL;
 }
@@ -111,16 +111,72 @@ static struct secret *load_key(const struct config_credential *wanted,
 }
 
 static void report(const struct config *config, const struct config_credential *wanted,
-                   const char *what, struct problems *problems)
+                   bool is_next, const char *what, struct problems *problems)
 {
     const struct place root = {0};
     const struct place credentials = {.parent = &root, .key = "credentials"};
     const struct place credential = {.parent = &credentials, .key = wanted->name};
     const struct place source = {.parent = &credential,
-                                 .key = wanted->api_key_file != NULL ? "api_key_file"
-                                                                     : "api_key_env"};
+                                 .key = is_next ? "next_api_key_file"
+                                        : wanted->api_key_file != NULL ? "api_key_file"
+                                                                       : "api_key_env"};
 
     config_problem(config, problems, &source, "%s", what);
+}
+
+static struct credential_state *make_state(const char *name,
+                                           const struct credential_set *previous)
+{
+    const struct credential *before =
+        previous != NULL ? credential_find(previous, name) : NULL;
+    struct credential_state *state = calloc(1, sizeof(*state));
+
+    if (state == NULL)
+        return NULL;
+    (void)pthread_mutex_init(&state->lock, NULL);
+    if (before != NULL) {
+        (void)pthread_mutex_lock(&before->state->lock);
+        memcpy(state->team, before->state->team, sizeof(state->team));
+        (void)pthread_mutex_unlock(&before->state->lock);
+    }
+    return state;
+}
+
+bool credential_claim_team(const struct credential *credential, const char *team)
+{
+    struct credential_state *state = credential->state;
+    bool is_same;
+
+    (void)pthread_mutex_lock(&state->lock);
+    if (state->team[0] == '\0' && strlen(team) < sizeof(state->team))
+        memcpy(state->team, team, strlen(team) + 1);
+    is_same = strcmp(state->team, team) == 0;
+    (void)pthread_mutex_unlock(&state->lock);
+    return is_same;
+}
+
+static bool load_keys(struct credential *credential,
+                      const struct config_credential *wanted, const struct config *config,
+                      const struct config *previous_config,
+                      const struct credential_set *previous, struct problems *problems)
+{
+    struct error error;
+
+    credential->name = wanted->name;
+    credential->state = make_state(wanted->name, previous);
+    if (credential->state == NULL) {
+        problems_add(problems, config->path, "out of memory");
+        return false;
+    }
+    credential->api_keys[0] = load_key(wanted, previous_config, previous, &error);
+    if (credential->api_keys[0] == NULL)
+        report(config, wanted, false, error.text, problems);
+    if (wanted->next_api_key_file == NULL)
+        return true;
+    credential->api_keys[1] = credential_read_file(wanted->next_api_key_file, &error);
+    if (credential->api_keys[1] == NULL)
+        report(config, wanted, true, error.text, problems);
+    return true;
 }
 
 struct credential_set *credential_set_load(const struct config *config,
@@ -139,14 +195,9 @@ struct credential_set *credential_set_load(const struct config *config,
         return NULL;
     }
     for (size_t i = 0; i < config->credential_count; i++) {
-        const struct config_credential *wanted = &config->credentials[i];
-        struct credential *credential = &set->credentials[set->count++];
-        struct error error;
-
-        credential->name = wanted->name;
-        credential->api_key = load_key(wanted, previous_config, previous, &error);
-        if (credential->api_key == NULL)
-            report(config, wanted, error.text, problems);
+        if (!load_keys(&set->credentials[set->count++], &config->credentials[i], config,
+                       previous_config, previous, problems))
+            break;
     }
     if (problems->count == before)
         return set;
@@ -165,12 +216,21 @@ void credential_cleanse_environment(const struct config *config)
     }
 }
 
+static void free_credential(struct credential *credential)
+{
+    for (int slot = 0; slot < CREDENTIAL_KEYS; slot++)
+        secret_free(credential->api_keys[slot]);
+    if (credential->state != NULL)
+        (void)pthread_mutex_destroy(&credential->state->lock);
+    free(credential->state);
+}
+
 void credential_set_free(struct credential_set *set)
 {
     if (set == NULL)
         return;
     for (size_t i = 0; i < set->count; i++)
-        secret_free(set->credentials[i].api_key);
+        free_credential(&set->credentials[i]);
     free(set->credentials);
     free(set);
 }
@@ -183,4 +243,17 @@ const struct credential *credential_find(const struct credential_set *set,
             return &set->credentials[i];
     }
     return NULL;
+}
+
+static struct span key_of(const struct credential *credential, int slot)
+{
+    return credential->api_keys[slot] != NULL ? secret_span(credential->api_keys[slot])
+                                              : span_make(NULL, 0);
+}
+
+bool credential_has_same_keys(const struct credential *one,
+                              const struct credential *other)
+{
+    return span_equal(key_of(one, 0), key_of(other, 0)) &&
+           span_equal(key_of(one, 1), key_of(other, 1));
 }

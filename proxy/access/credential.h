@@ -5,13 +5,51 @@
 #ifndef PSGATE_ACCESS_CREDENTIAL_H
 #define PSGATE_ACCESS_CREDENTIAL_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "base/secret.h"
 #include "config/config.h"
 
-struct credential {
-    const char *name; /* borrowed from the configuration */
-    struct secret *api_key;
+/* What the cache's scope of a credential begins with; its name follows. */
+#define CREDENTIAL_SCOPE "credential "
+
+enum { CREDENTIAL_TEAM_BYTES = 128, CREDENTIAL_KEYS = 2 };
+
+/*
+ * What is learnt of a credential while it is used, by all workers. Its team outlives a
+ * reload; which key serves begins with the first again.
+ */
+struct credential_state {
+    _Atomic int slot;                 /* the key that serves: 0, or 1: the next one */
+    _Atomic int64_t probed_until_ms;  /* the next key has failed: not again before */
+    pthread_mutex_t lock;             /* over team */
+    char team[CREDENTIAL_TEAM_BYTES]; /* whose the keys are; "": not known yet */
 };
+
+struct credential {
+    const char *name;                         /* borrowed from the configuration */
+    struct secret *api_keys[CREDENTIAL_KEYS]; /* the first; the next, or NULL */
+    struct credential_state *state;
+};
+
+/* The key that serves now. */
+static inline int credential_slot(const struct credential *credential)
+{
+    return atomic_load_explicit(&credential->state->slot, memory_order_acquire);
+}
+
+/* Whether both would go on with the same keys. */
+bool credential_has_same_keys(const struct credential *one,
+                              const struct credential *other);
+
+/*
+ * Whether a session of this team may be the credential's: it is the known one, or none is
+ * known yet, and this one is from now on.
+ */
+bool credential_claim_team(const struct credential *credential, const char *team);
 
 struct credential_set {
     struct credential *credentials;

@@ -102,7 +102,7 @@ static void prepare(struct probe *probe, const struct snapshot *snapshot,
     text_add(&probe->head, SPAN("\r\nVia: 1.1 psgate\r\n\r\n"));
     probe->request = (struct upstream_request){
         .head_before = span_make(probe->head.bytes, key_at),
-        .api_key = secret_span(credential->api_key),
+        .api_key = secret_span(credential->api_keys[0]),
         .head_after = span_make(probe->head.bytes + key_at, probe->head.len - key_at),
         .may_repeat = true,
     };

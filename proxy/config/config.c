@@ -205,6 +205,9 @@ static const struct document_option credential_options[] = {
     {.key = "api_key_env",
      .kind = OPTION_STRING,
      .offset = OFFSET(config_credential, api_key_env)},
+    {.key = "next_api_key_file",
+     .kind = OPTION_PATH,
+     .offset = OFFSET(config_credential, next_api_key_file)},
     {0},
 };
 

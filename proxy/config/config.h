@@ -54,11 +54,12 @@ struct config_upstream {
     int64_t max_connections; /* of the process */
 };
 
-/* One team's key: exactly one of file and env is set. */
+/* One team's key: exactly one of the first two is set. */
 struct config_credential {
     const char *name;
     const char *api_key_file;
     const char *api_key_env;
+    const char *next_api_key_file; /* NULL: there is no other key to go on with */
 };
 
 /* The most that limits.header_bytes may be. */

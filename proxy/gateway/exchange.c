@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "gateway/access_log.h"
 #include "gateway/exchange_internal.h"
+#include "gateway/renewal.h"
 #include "gateway/reply.h"
 
 enum { MOST_SPARES = 256 };
@@ -59,6 +60,7 @@ void exchange_free(struct exchange *exchange)
 
     upstream_call_cancel(exchange->call);
     change_end(exchange, false);
+    renewal_forget(exchange);
     recording_leave(exchange->recording, exchange_last_end(exchange));
     exchange->recording = NULL;
     caching_fini(exchange);

@@ -68,6 +68,11 @@ struct exchange {
 
     struct caching caching;
     struct change change;
+    const struct credential *credential; /* whose key goes with the request */
+    int key_slot;                        /* and which of its keys */
+    bool has_other_key;                  /* it was sent again with the next one */
+    struct renewal *renewal;             /* what it waits for, among these */
+    struct exchange *next_waiter;
     struct recording *recording; /* NULL: nothing of it is recorded */
 
     int64_t started_us, sent_us;
@@ -101,6 +106,9 @@ void exchange_on_body_timeout(struct exchange *exchange);
 void exchange_on_intent(struct exchange *exchange, bool is_durable);
 void exchange_on_result(struct exchange *exchange);
 void exchange_on_record_timeout(struct exchange *exchange);
+
+/* For renewal.c: the next key has taken over, or cannot. May end the exchange. */
+void exchange_on_key(struct exchange *exchange, bool is_renewed);
 
 /* For caching.c and fetch.c. Each may end the exchange before it returns. */
 

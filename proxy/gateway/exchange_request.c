@@ -79,12 +79,14 @@ static bool prepare_request(struct exchange *exchange)
     bool has_body = !exchange->body.is_done || is_held;
     size_t key_at = 0;
 
+    exchange->credential = credential;
+    exchange->key_slot = credential_slot(credential);
     exchange->is_upgrade = is_plain && forward_is_websocket(head, admission->framing);
     if (!write_request_head(exchange, &key_at))
         return false;
     exchange->request = (struct upstream_request){
         .head_before = span_make(exchange->request_head.bytes, key_at),
-        .api_key = secret_span(credential->api_key),
+        .api_key = secret_span(credential->api_keys[exchange->key_slot]),
         .head_after = span_make(exchange->request_head.bytes + key_at,
                                 exchange->request_head.len - key_at),
         .is_head_method = exchange->caching.role != CACHING_FETCH &&

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "gateway/exchange_internal.h"
+#include "gateway/renewal.h"
 
 enum { MOST_WITHHELD_BYTES = 65536 };
 
@@ -74,10 +75,43 @@ static enum forward_body choose_body(const struct exchange *exchange,
 /* Upstream refused our key: the client must not take that for its own token's refusal. */
 static void refuse_key(struct exchange *exchange)
 {
-    upstream_call_cancel(exchange->call);
-    exchange->call = NULL;
+    if (exchange->recording != NULL)
+        recording_finish(exchange->recording, recording_end_of(401));
     exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
     exchange_reply_error(exchange, REASON_KEY_REFUSED, NULL);
+}
+
+/* Once, and only what can be sent again whole. Nothing of it was done: it was refused. */
+static bool may_use_other_key(const struct exchange *exchange)
+{
+    bool is_held = exchange->recording != NULL && exchange->recording->holds_body;
+
+    return !exchange->has_other_key && (!exchange->request.has_body || is_held);
+}
+
+static void try_other_key(struct exchange *exchange)
+{
+    upstream_call_cancel(exchange->call);
+    exchange->call = NULL;
+    exchange->request_state = REQUEST_CONNECTING;
+    if (!may_use_other_key(exchange)) {
+        renewal_look(exchange->station, false); /* for those who come after */
+        refuse_key(exchange);
+    } else if (!renewal_await(exchange)) {
+        refuse_key(exchange);
+    }
+}
+
+void exchange_on_key(struct exchange *exchange, bool is_renewed)
+{
+    exchange->has_other_key = true;
+    if (!is_renewed) {
+        refuse_key(exchange);
+        return;
+    }
+    if (exchange->caching.role == CACHING_FETCH)
+        caching_note_generations(exchange); /* this fetch begins only now */
+    exchange_call_upstream(exchange);
 }
 
 static void begin_tunnel(struct exchange *exchange)
@@ -115,13 +149,13 @@ void exchange_on_head(void *owner, const struct http_head *head,
 
     change_end(exchange, true);
     change_note_answer(exchange, head);
+    if (head->status == 401) {
+        try_other_key(exchange);
+        return;
+    }
     if (exchange->recording != NULL) {
         recording_drop_body(exchange->recording);
         recording_finish(exchange->recording, recording_end_of(head->status));
-    }
-    if (head->status == 401) {
-        refuse_key(exchange);
-        return;
     }
     if (fetch_on_head(exchange, head, length,
                       framing == HTTP_FRAMING_LENGTH || framing == HTTP_FRAMING_NONE))

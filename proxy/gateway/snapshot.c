@@ -109,8 +109,7 @@ static bool has_same_keys(const struct credential_set *one,
     for (size_t i = 0; is_same && i < one->count; i++) {
         const struct credential *twin = credential_find(other, one->credentials[i].name);
 
-        is_same = twin != NULL && span_equal(secret_span(one->credentials[i].api_key),
-                                             secret_span(twin->api_key));
+        is_same = twin != NULL && credential_has_same_keys(&one->credentials[i], twin);
     }
     return is_same;
 }

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
+#include "gateway/renewal.h"
 
 /* A door: this worker's way of accepting on one listener. */
 struct door {
@@ -313,6 +314,8 @@ bool station_adopt(struct station *station, struct snapshot *snapshot,
     snapshot_unref(station->snapshot);
     station->snapshot = snapshot_ref(snapshot);
     close_pools(station, snapshot->target);
+    if (station->worker->index == 0)
+        renewal_look(station, snapshot->generation > 1);
     return change_doors(station, listeners, count, error);
 }
 
@@ -338,6 +341,7 @@ void station_close_all(struct station *station)
         conn_close(station->conns, CONN_CLOSE_DRAINED);
     while (station->orphans != NULL)
         exchange_give_up(station->orphans);
+    renewal_stop(station);
     close_pools(station, NULL);
 }
 

@@ -46,6 +46,7 @@ struct station {
     struct exchange *spare_exchanges;
     unsigned spare_exchange_count;
     struct exchange *orphans; /* those without a client */
+    struct renewal *renewals; /* keys that are being tried */
     struct event wake_trail;  /* at the end of a turn in which records were queued */
     bool has_queued_records;
     uint64_t record_prefix,

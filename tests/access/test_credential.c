@@ -163,7 +163,7 @@ struct scene {
 static void add(struct scene *scene, const char *name, const char *file, const char *env)
 {
     scene->credentials[scene->config.credential_count++] =
-        (struct config_credential){name, file, env};
+        (struct config_credential){name, file, env, NULL};
     scene->config.credentials = scene->credentials;
     scene->config.path = "dir/psgate.json";
 }
@@ -189,8 +189,8 @@ START_TEST(credentials_are_found_by_name)
     add(&scene, "other", folder_write(&folder, "b", SPAN("key-b\n"), 0400), NULL);
     set = must_load(&scene, NULL, NULL);
     ck_assert_uint_eq(set->count, 2);
-    must_hold(credential_find(set, "default")->api_key, SPAN("key-a"));
-    must_hold(credential_find(set, "other")->api_key, SPAN("key-b"));
+    must_hold(credential_find(set, "default")->api_keys[0], SPAN("key-a"));
+    must_hold(credential_find(set, "other")->api_keys[0], SPAN("key-b"));
     ck_assert_str_eq(credential_find(set, "other")->name, "other");
     ck_assert_ptr_null(credential_find(set, "Default"));
     ck_assert_ptr_null(credential_find(set, ""));
@@ -211,7 +211,7 @@ START_TEST(a_variable_is_overwritten_in_place)
     ck_assert_int_eq(putenv(variable), 0);
     add(&scene, "default", NULL, VARIABLE);
     set = must_load(&scene, NULL, NULL);
-    must_hold(credential_find(set, "default")->api_key, SPAN("hush-hush"));
+    must_hold(credential_find(set, "default")->api_keys[0], SPAN("hush-hush"));
     credential_cleanse_environment(&scene.config);
     for (size_t i = start; i < sizeof(variable); i++)
         ck_assert_int_eq(variable[i], 0);
@@ -310,7 +310,7 @@ START_TEST(a_reload_finds_the_key_of_a_variable_again)
     add(&after, "renamed", NULL, VARIABLE);
     fresh = must_load(&after, &before, old);
     credential_set_free(old); /* the new key is its own */
-    must_hold(credential_find(fresh, "renamed")->api_key, SPAN("hush"));
+    must_hold(credential_find(fresh, "renamed")->api_keys[0], SPAN("hush"));
     credential_set_free(fresh);
     ck_assert_int_eq(unsetenv(VARIABLE), 0);
 }
@@ -327,8 +327,8 @@ START_TEST(a_reload_reads_files_anew)
     (void)folder_write(&folder, "key", SPAN("new"), 0600);
     add(&after, "default", path, NULL);
     fresh = must_load(&after, &before, old);
-    must_hold(credential_find(fresh, "default")->api_key, SPAN("new"));
-    must_hold(credential_find(old, "default")->api_key, SPAN("old"));
+    must_hold(credential_find(fresh, "default")->api_keys[0], SPAN("new"));
+    must_hold(credential_find(old, "default")->api_keys[0], SPAN("old"));
     credential_set_free(old);
     credential_set_free(fresh);
 }
@@ -345,8 +345,8 @@ START_TEST(two_credentials_may_share_a_variable)
     set = credential_set_load(&scene.config, NULL, NULL, &scene.problems);
     ck_assert_int_eq(unsetenv(VARIABLE), 0);
     ck_assert_msg(set != NULL, "%s", scene.problems.lines.bytes);
-    must_hold(credential_find(set, "one")->api_key, SPAN("hush"));
-    must_hold(credential_find(set, "two")->api_key, SPAN("hush"));
+    must_hold(credential_find(set, "one")->api_keys[0], SPAN("hush"));
+    must_hold(credential_find(set, "two")->api_keys[0], SPAN("hush"));
     credential_set_free(set);
 }
 END_TEST
@@ -366,7 +366,7 @@ START_TEST(a_failed_load_loses_no_key)
     set = credential_set_load(&right.config, NULL, NULL, &right.problems);
     ck_assert_int_eq(unsetenv(VARIABLE), 0);
     ck_assert_msg(set != NULL, "%s", right.problems.lines.bytes);
-    must_hold(credential_find(set, "default")->api_key, SPAN("hush"));
+    must_hold(credential_find(set, "default")->api_keys[0], SPAN("hush"));
     credential_set_free(set);
 }
 END_TEST

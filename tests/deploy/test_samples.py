@@ -63,7 +63,7 @@ def with_option(path, value):
     config = json.loads(json.dumps(SAMPLE))
     place = config
     for step in path[:-1]:
-        if step != 0 and step not in place:
+        if step != 0 and place.get(step) is None:
             place[step] = {}
         place = place[step]
     place[path[-1]] = value
