@@ -101,15 +101,23 @@ static void read_teams(struct document *document, const struct place *place,
     document_read_strings(document, place, value, &client->teams, &client->team_count);
 }
 
-/* Members of later capabilities: their kind is checked, their value is not kept. */
-static void check_rate(struct document *document, const struct place *place,
+static void read_burst(struct document *document, const struct place *place,
                        json_t *value, void *target)
 {
-    (void)target;
-    if (!json_is_string(value) && !json_is_null(value))
-        document_problem(document, place, "must be a string such as \"20/s\"");
+    struct client *client = target;
+
+    document_read_burst(document, place, value, &client->limits.burst);
 }
 
+static void read_concurrency(struct document *document, const struct place *place,
+                             json_t *value, void *target)
+{
+    struct client *client = target;
+
+    document_read_burst(document, place, value, &client->limits.concurrency);
+}
+
+/* Members of later capabilities: their kind is checked, their value is not kept. */
 static void check_number(struct document *document, const struct place *place,
                          json_t *value, void *target)
 {
@@ -136,8 +144,9 @@ static const struct document_option client_options[] = {
     {.key = "allow", .kind = OPTION_CUSTOM, .read = read_allow},
     {.key = "deny", .kind = OPTION_CUSTOM, .read = read_deny},
     {.key = "teams", .kind = OPTION_CUSTOM, .read = read_teams},
-    {.key = "rate", .kind = OPTION_CUSTOM, .read = check_rate},
-    {.key = "burst", .kind = OPTION_CUSTOM, .read = check_number},
+    {.key = "rate", .kind = OPTION_RATE, .offset = OFFSET(limits.rate)},
+    {.key = "burst", .kind = OPTION_CUSTOM, .read = read_burst},
+    {.key = "concurrency", .kind = OPTION_CUSTOM, .read = read_concurrency},
     {.key = "tls_subject", .kind = OPTION_CUSTOM, .read = check_subject},
     {.key = "uid", .kind = OPTION_CUSTOM, .read = check_number},
     {.key = "admin", .kind = OPTION_BOOL, .offset = OFFSET(is_admin)},
@@ -256,6 +265,16 @@ static void check_credential(struct document *document, const struct place *plac
             client->credential, loading->config->path);
 }
 
+static void check_limits(struct document *document, const struct place *place,
+                         const struct rate_limits *limits)
+{
+    struct place member = {.parent = place, .key = "burst"};
+
+    if (limits->burst != 0 && limits->rate.count == 0)
+        document_problem(document, &member,
+                         "is without effect (add \"rate\" beside it, such as \"20/s\")");
+}
+
 static void index_client(struct document *document, const struct place *place,
                          struct client_set *set, struct client *client)
 {
@@ -276,8 +295,7 @@ static bool has_member(const json_t *object, const char *name)
 
 static bool has_inert_member(const json_t *object)
 {
-    return has_member(object, "rate") || has_member(object, "burst") ||
-           has_member(object, "tls_subject") || has_member(object, "uid");
+    return has_member(object, "tls_subject") || has_member(object, "uid");
 }
 
 /* A name that no scope of an operation table has: those are without spaces by habit. */
@@ -331,6 +349,7 @@ static void read_client(struct document *document, const struct place *place,
     client->may_any_team = has_any_team(client);
     client->credential_scope = scope_of(document, client->credential);
     loading->set->has_inert_members |= has_inert_member(value);
+    check_limits(document, place, &client->limits);
     check_credential(document, place, loading, client);
     resolve_patterns(document, place, loading, client);
     index_client(document, place, loading->set, client);
@@ -394,10 +413,67 @@ struct client_set *client_set_load(const char *path, const struct config *config
     return NULL;
 }
 
+/* What is said twice of one name: the first says it for all. */
+static void merge_limits(struct client *first, const struct client *other)
+{
+    if (first->limits.rate.count == 0) {
+        first->limits.rate = other->limits.rate;
+        first->limits.burst = other->limits.burst;
+    }
+    if (first->limits.concurrency == 0)
+        first->limits.concurrency = other->limits.concurrency;
+}
+
+/* All that share a bucket show the same limits. */
+static bool unite_namesakes(struct client_set *set)
+{
+    struct table *by_name = table_new();
+    bool is_whole = by_name != NULL;
+
+    for (size_t i = 0; is_whole && i < set->count; i++) {
+        struct span name = span_of(set->clients[i].name);
+        struct client *first = table_find(by_name, name);
+
+        if (first != NULL)
+            merge_limits(first, &set->clients[i]);
+        else
+            is_whole = table_add(by_name, name, &set->clients[i]);
+    }
+    for (size_t i = 0; is_whole && i < set->count; i++) {
+        const struct client *first = table_find(by_name, span_of(set->clients[i].name));
+
+        set->clients[i].limits = first->limits;
+    }
+    table_free(by_name);
+    return is_whole;
+}
+
+bool client_set_bind_rates(struct client_set *set, struct rates *rates)
+{
+    if (!unite_namesakes(set))
+        return false;
+    for (size_t i = 0; i < set->count; i++) {
+        struct client *client = &set->clients[i];
+
+        client->bucket = rates_bucket(rates, span_of(client->name));
+        if (client->bucket == NULL)
+            return false;
+    }
+    return true;
+}
+
+void client_set_apply_rates(const struct client_set *set, int64_t now_us)
+{
+    for (size_t i = 0; i < set->count; i++)
+        rate_bucket_limit(set->clients[i].bucket, &set->clients[i].limits, now_us);
+}
+
 void client_set_free(struct client_set *set)
 {
     if (set == NULL)
         return;
+    for (size_t i = 0; i < set->count; i++)
+        rate_bucket_drop(set->clients[i].bucket);
     table_free(set->by_digest);
     arena_fini(&set->arena);
     free(set);

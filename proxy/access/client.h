@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "access/rates.h"
 #include "access/token.h"
 #include "api/operations.h"
 #include "base/arena.h"
@@ -28,6 +29,8 @@ struct client {
     const char *const *deny;
     const char *const *teams;
     size_t allow_count, deny_count, team_count;
+    struct rate_limits limits;
+    struct rate_bucket *bucket; /* a reference; NULL until client_set_bind_rates */
     bool is_admin;
     bool may_any_team;
     uint64_t
@@ -40,8 +43,7 @@ struct client_set {
     size_t count;
     struct table *by_digest;
     size_t other_bit;
-    bool has_inert_members; /* rate, burst, tls_subject or uid: no effect in this version
-                             */
+    bool has_inert_members; /* tls_subject or uid: no effect in this version */
 };
 
 /*
@@ -53,6 +55,17 @@ struct client_set *client_set_load(const char *path, const struct config *config
                                    const struct operation_table *table,
                                    struct problems *problems);
 void client_set_free(struct client_set *set);
+
+/*
+ * Finds or makes the bucket of each client's name; those of one name (an old token and a
+ * new one) share it, and the first of them that sets a limit decides. False: memory is
+ * out. Before the set is put in force, and rates must outlive it.
+ */
+bool client_set_bind_rates(struct client_set *set, struct rates *rates) MUST_CHECK;
+
+/* Puts the limits of a bound set in force; what other clients of it had stays as it is.
+ */
+void client_set_apply_rates(const struct client_set *set, int64_t now_us);
 
 /* The client whose token has this digest, or NULL. Expiry is not looked at. */
 const struct client *client_find(const struct client_set *set,

@@ -290,6 +290,14 @@ static void read_cache(struct document *document, const struct place *place,
         .min = 1, .max = DAY                                                             \
     }
 
+static void read_upstream_burst(struct document *document, const struct place *place,
+                                json_t *value, void *target)
+{
+    struct config_limits *limits = target;
+
+    document_read_burst(document, place, value, &limits->upstream_burst);
+}
+
 static const struct document_option limit_options[] = {
     {.key = "header_bytes",
      .kind = OPTION_SIZE,
@@ -322,6 +330,10 @@ static const struct document_option limit_options[] = {
     TIMEOUT("keepalive_timeout", keepalive_timeout_ms),
     TIMEOUT("tunnel_idle_timeout", tunnel_idle_timeout_ms),
     TIMEOUT("drain_timeout", drain_timeout_ms),
+    {.key = "upstream_rate",
+     .kind = OPTION_RATE,
+     .offset = OFFSET(config_limits, upstream_rate)},
+    {.key = "upstream_burst", .kind = OPTION_CUSTOM, .read = read_upstream_burst},
     {0},
 };
 
@@ -533,6 +545,17 @@ static void check_upstream(struct document *document, const struct config *confi
                          "add \"allow_plaintext\": true beside the url)");
 }
 
+static void check_limits(struct document *document, const struct config_limits *limits)
+{
+    const struct place root = {0};
+    const struct place section = {.parent = &root, .key = "limits"};
+    const struct place burst = {.parent = &section, .key = "upstream_burst"};
+
+    if (limits->upstream_burst != 0 && limits->upstream_rate.count == 0)
+        document_problem(document, &burst,
+                         "is without effect (add \"upstream_rate\" beside it)");
+}
+
 /* The trail's folder is "audit" beside the file where nothing else is said. */
 static void default_audit_directory(struct config *config)
 {
@@ -568,8 +591,10 @@ struct config *config_load(const char *path, struct problems *problems)
             arena_copy(&config->arena, span_make(document.text.bytes, document.text.len)),
             document.text.len);
         document_read_object(&document, &root, document.root, config_options, config);
-        if (json_is_object(document.root))
+        if (json_is_object(document.root)) {
             check_upstream(&document, config);
+            check_limits(&document, &config->limits);
+        }
         default_audit_directory(config);
     }
     document_fini(&document);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "config/document.h"
 #include "config/syslog.h"
+#include "config/units.h"
 
 enum config_client_auth {
     CONFIG_CLIENT_AUTH_NONE,
@@ -70,6 +71,8 @@ struct config_limits {
     int64_t audited_body_bytes, audited_bodies_total_bytes;
     int64_t header_timeout_ms, body_timeout_ms, send_timeout_ms, keepalive_timeout_ms;
     int64_t tunnel_idle_timeout_ms, drain_timeout_ms;
+    struct units_rate upstream_rate; /* of all clients' requests that go upstream */
+    int64_t upstream_burst;          /* 0: the rate's count */
 };
 
 struct config_log {

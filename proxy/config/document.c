@@ -218,6 +218,32 @@ static void read_duration(struct document *document, const struct place *place,
         *field = ms;
 }
 
+void document_read_rate(struct document *document, const struct place *place,
+                        json_t *value, struct units_rate *rate)
+{
+    if (json_is_null(value))
+        return;
+    if (!json_is_string(value) ||
+        !units_parse_rate(span_of(json_string_value(value)), rate))
+        document_problem(document, place,
+                         "is not a rate (a string such as \"20/s\", \"600/m\", "
+                         "\"1000/h\"; at most %d)",
+                         UNITS_MOST_RATE);
+}
+
+void document_read_burst(struct document *document, const struct place *place,
+                         json_t *value, int64_t *burst)
+{
+    if (json_is_null(value))
+        return;
+    if (!json_is_integer(value) || json_integer_value(value) < 1 ||
+        json_integer_value(value) > UNITS_MOST_RATE)
+        document_problem(document, place, "must be a whole number between 1 and %d",
+                         UNITS_MOST_RATE);
+    else
+        *burst = json_integer_value(value);
+}
+
 static void read_size(struct document *document, const struct place *place, json_t *value,
                       const struct document_option *option, int64_t *field)
 {
@@ -355,6 +381,9 @@ static void read_option(struct document *document, const struct place *place,
         break;
     case OPTION_SIZE:
         read_size(document, place, value, option, field);
+        break;
+    case OPTION_RATE:
+        document_read_rate(document, place, value, field);
         break;
     case OPTION_STRING:
         read_string(document, place, value, field);

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "config/units.h"
 
 /* The problems found so far: whole lines, each with its newline. All-zero is empty. */
 struct problems {
@@ -70,6 +71,7 @@ enum option_kind {
     OPTION_INTEGER,  /* int64_t, within min and max */
     OPTION_DURATION, /* int64_t milliseconds, within min and max */
     OPTION_SIZE,     /* int64_t bytes, within min and max */
+    OPTION_RATE,     /* struct units_rate; null leaves it unset */
     OPTION_STRING,   /* const char *, in the arena; null leaves it unset */
     OPTION_PATH,   /* the same, with ${NAME} expanded and relative to the file's folder */
     OPTION_CHOICE, /* int: the index into choices */
@@ -98,6 +100,14 @@ struct document_option {
 void document_read_object(struct document *document, const struct place *place,
                           json_t *object, const struct document_option *options,
                           void *target);
+
+/* Reads "20/s" and the like; null leaves *rate as it is. */
+void document_read_rate(struct document *document, const struct place *place,
+                        json_t *value, struct units_rate *rate);
+
+/* Reads a bucket's depth, 1 to UNITS_MOST_RATE; null leaves *burst as it is. */
+void document_read_burst(struct document *document, const struct place *place,
+                         json_t *value, int64_t *burst);
 
 /*
  * Reads an array of strings into the arena; *list gets the array and *count its length.

@@ -21,6 +21,13 @@ static const struct unit sizes[] = {
     {SPAN("B"), 1},
 };
 
+/* In seconds. */
+static const struct unit periods[] = {
+    {SPAN("/s"), 1},
+    {SPAN("/m"), 60},
+    {SPAN("/h"), 3600},
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static bool parse(struct span text, const struct unit *units, size_t count,
@@ -53,6 +60,26 @@ bool units_parse_duration(struct span text, int64_t *ms)
 bool units_parse_size(struct span text, int64_t *bytes)
 {
     return parse(text, sizes, COUNT(sizes), bytes);
+}
+
+bool units_parse_rate(struct span text, struct units_rate *rate)
+{
+    const char *slash = memchr(text.at, '/', text.len);
+    size_t digits = slash != NULL ? (size_t)(slash - text.at) : text.len;
+    uint64_t count;
+
+    for (size_t i = 0; i < COUNT(periods); i++) {
+        struct span suffix = span_make(text.at + digits, text.len - digits);
+
+        if (!span_equal(suffix, periods[i].name))
+            continue;
+        if (!span_to_number(span_make(text.at, digits), UNITS_MOST_RATE, &count) ||
+            count == 0)
+            return false;
+        *rate = (struct units_rate){(int64_t)count, periods[i].factor};
+        return true;
+    }
+    return false;
 }
 
 static void format(int64_t value, const struct unit *units, char text[UNITS_TEXT_BYTES])

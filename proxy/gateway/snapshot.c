@@ -183,8 +183,6 @@ void snapshot_warn_inert(const struct snapshot *snapshot)
         log_warn("%s: the section \"%s\" is checked, but has no effect in this version",
                  config->path, config->inert[i]);
     if (snapshot->clients->has_inert_members)
-        log_warn(
-            "%s: rate, burst, tls_subject and uid are checked, but have no effect in "
-            "this version",
-            config->clients_file);
+        log_warn("%s: tls_subject and uid are checked, but have no effect in this version",
+                 config->clients_file);
 }

@@ -91,7 +91,11 @@ START_TEST(the_example_of_the_interfaces_is_accepted)
     ck_assert_uint_eq(client->deny_count, 0);
     ck_assert_uint_eq(client->team_count, 1);
     ck_assert(!client->is_admin);
-    ck_assert(set->has_inert_members);
+    ck_assert_int_eq(client->limits.rate.count, 20);
+    ck_assert_int_eq(client->limits.rate.period_s, 1);
+    ck_assert_int_eq(client->limits.burst, 40);
+    ck_assert_int_eq(client->limits.concurrency, 0);
+    ck_assert(!set->has_inert_members);
     client_set_free(set);
     client_set_free(NULL);
 }
@@ -177,6 +181,71 @@ START_TEST(several_clients_are_told_apart)
     ck_assert(!client_find(set, digest)->is_admin);
     ck_assert(set->has_inert_members);
     client_set_free(set);
+}
+END_TEST
+
+START_TEST(a_limit_that_is_null_is_none)
+{
+    struct client_set *set =
+        must_load("\"rate\":null,\"burst\":null,\"concurrency\":null");
+    const struct client *client = client_find(set, digest);
+
+    ck_assert_int_eq(client->limits.rate.count, 0);
+    ck_assert_int_eq(client->limits.burst, 0);
+    ck_assert_int_eq(client->limits.concurrency, 0);
+    client_set_free(set);
+}
+END_TEST
+
+static struct client_set *load_bound(const char *members, const char *others,
+                                     struct rates *rates)
+{
+    struct problems problems = {0};
+    struct client_set *set;
+    struct text text = {0};
+
+    text_add_format(&text,
+                    "{\"clients\":[{\"name\":\"ci\",\"token_sha256\":\"" DIGEST "\"%s},"
+                    "{\"name\":\"ci\",\"token_sha256\":\"" OTHER_DIGEST "\"%s}]}",
+                    members, others);
+    set = load_text(span_make(text.bytes, text.len), 0600, &problems);
+    text_fini(&text);
+    ck_assert_msg(set != NULL, "%s", problems.lines.bytes);
+    ck_assert(client_set_bind_rates(set, rates));
+    return set;
+}
+
+/* An old token and a new one of a client are no way to twice its rate. */
+START_TEST(clients_of_one_name_share_a_bucket)
+{
+    struct rates *rates = rates_new();
+    struct client_set *set =
+        load_bound("", ",\"rate\":\"2/h\",\"burst\":3,\"concurrency\":1", rates);
+    const struct client *client = client_find(set, digest);
+
+    ck_assert_ptr_eq(set->clients[0].bucket, set->clients[1].bucket);
+    ck_assert_int_eq(client->limits.burst, 3);
+    ck_assert_int_eq(client->limits.concurrency, 1);
+    client_set_apply_rates(set, 0);
+    ck_assert_int_eq(rate_bucket_ask(client->bucket, 0).remaining, 2);
+    client_set_free(set);
+    rates_free(rates);
+}
+END_TEST
+
+START_TEST(a_bucket_outlives_its_set_for_the_next)
+{
+    struct rates *rates = rates_new();
+    struct client_set *set = load_bound(",\"rate\":\"5/h\"", "", rates), *next;
+
+    client_set_apply_rates(set, 0);
+    ck_assert_int_eq(rate_bucket_ask(set->clients[0].bucket, 0).remaining, 4);
+    next = load_bound(",\"rate\":\"5/h\"", ",\"rate\":\"9/s\"", rates);
+    client_set_free(set);
+    client_set_apply_rates(next, 0);
+    ck_assert_int_eq(rate_bucket_ask(next->clients[1].bucket, 0).remaining, 3);
+    client_set_free(next);
+    rates_free(rates);
 }
 END_TEST
 
@@ -357,9 +426,11 @@ int main(void)
     Suite *suite = suite_create("access/client");
     TCase *files = suite_case(suite, "files");
     TCase *policy = suite_case(suite, "policy");
+    TCase *rates = suite_case(suite, "rates");
 
     tcase_add_checked_fixture(files, set_up, tear_down);
     tcase_add_checked_fixture(policy, set_up, tear_down);
+    tcase_add_checked_fixture(rates, set_up, tear_down);
     tcase_add_test(files, the_example_of_the_interfaces_is_accepted);
     tcase_add_test(files, a_client_needs_a_name_and_a_token);
     tcase_add_test(files, a_client_is_found_by_its_whole_digest);
@@ -367,6 +438,9 @@ int main(void)
     tcase_add_test(files, a_client_expires_at_its_time);
     tcase_add_test(files, several_clients_are_told_apart);
     tcase_add_test(files, every_sample_of_clients_in_conf_is_accepted);
+    tcase_add_test(rates, a_limit_that_is_null_is_none);
+    tcase_add_test(rates, clients_of_one_name_share_a_bucket);
+    tcase_add_test(rates, a_bucket_outlives_its_set_for_the_next);
     tcase_add_loop_test(policy, a_client_may_what_is_allowed_and_not_denied, 0,
                         ROWS(policies));
     tcase_add_test(policy, every_operation_has_its_own_bit);

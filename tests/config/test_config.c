@@ -129,6 +129,8 @@ static void assert_usual(const struct config *config)
     for (int i = 0; i < ROWS(numbers); i++)
         ck_assert_msg(number_of(config, numbers[i].offset) == numbers[i].usual, "%s",
                       numbers[i].key);
+    ck_assert_int_eq(config->limits.upstream_rate.count, 0);
+    ck_assert_int_eq(config->limits.upstream_burst, 0);
     ck_assert_str_eq(config->upstream.url, "https://api.paperspace.com");
     ck_assert_str_eq(config->upstream.host, "api.paperspace.com");
     ck_assert_str_eq(config->upstream.authority, "api.paperspace.com");
@@ -231,8 +233,12 @@ START_TEST(every_other_option_can_be_set)
         "\"upstream\":{\"url\":\"http://10.0.0.1:81\",\"allow_plaintext\":true,"
         "\"ca_file\":\"ca.pem\",\"encoded_slashes\":\"forward\"},"
         "\"operations_file\":\"ops.json\","
+        "\"limits\":{\"upstream_rate\":\"600/m\",\"upstream_burst\":50},"
         "\"log\":{\"level\":\"debug\",\"format\":\"text\",\"access\":false}"));
 
+    ck_assert_int_eq(config->limits.upstream_rate.count, 600);
+    ck_assert_int_eq(config->limits.upstream_rate.period_s, 60);
+    ck_assert_int_eq(config->limits.upstream_burst, 50);
     ck_assert_uint_eq(config->listen_count, 4);
     ck_assert_uint_eq(config->listen[0].mode, 0600);
     ck_assert_uint_eq(config->listen[1].mode, 0660);

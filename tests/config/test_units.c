@@ -157,6 +157,63 @@ START_TEST(what_is_no_size_is_refused)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    int64_t count, period_s;
+} rates[] = {
+    {"20/s", 20, 1}, {"600/m", 600, 60}, {"1000/h", 1000, 3600},
+    {"1/s", 1, 1},   {"007/m", 7, 60},   {"1000000/h", UNITS_MOST_RATE, 3600},
+};
+
+START_TEST(a_rate_is_read)
+{
+    struct span text = exact_span(span_of(rates[_i].text));
+    struct units_rate rate = {0};
+
+    ck_assert_msg(units_parse_rate(text, &rate), "'%s' is refused", rates[_i].text);
+    ck_assert_int_eq(rate.count, rates[_i].count);
+    ck_assert_int_eq(rate.period_s, rates[_i].period_s);
+    free((char *)(uintptr_t)text.at);
+}
+END_TEST
+
+static const char *const no_rates[] = {
+    "",
+    "/",
+    "/s",
+    "20",
+    "20/",
+    "20/d",
+    "20/S",
+    "20/sec",
+    "0/s",
+    "-1/s",
+    "+1/s",
+    "1.5/s",
+    "20 /s",
+    "20/ s",
+    " 20/s",
+    "20/s ",
+    "s/20",
+    "20//s",
+    "20/s/s",
+    "1000001/s",
+    "20r/s",
+    "0x5/s",
+    "99999999999999999999/s",
+};
+
+START_TEST(what_is_no_rate_is_refused)
+{
+    struct span text = exact_span(span_of(no_rates[_i]));
+    struct units_rate rate = {-777, -777};
+
+    ck_assert_msg(!units_parse_rate(text, &rate), "'%s' is taken", no_rates[_i]);
+    ck_assert_int_eq(rate.count, -777);
+    free((char *)(uintptr_t)text.at);
+}
+END_TEST
+
 START_TEST(any_value_fits_its_buffer)
 {
     static const int64_t values[] = {INT64_MIN, INT64_MIN + 1, -1, INT64_MAX - 1};
@@ -178,6 +235,7 @@ int main(void)
     Suite *suite = suite_create("config/units");
     TCase *duration = suite_case(suite, "duration");
     TCase *size = suite_case(suite, "size");
+    TCase *rate = suite_case(suite, "rate");
 
     tcase_add_loop_test(duration, a_duration_is_read_and_written_shortest, 0,
                         ROWS(durations));
@@ -185,5 +243,7 @@ int main(void)
     tcase_add_loop_test(size, a_size_is_read_and_written_shortest, 0, ROWS(sizes));
     tcase_add_loop_test(size, what_is_no_size_is_refused, 0, ROWS(no_sizes));
     tcase_add_test(size, any_value_fits_its_buffer);
+    tcase_add_loop_test(rate, a_rate_is_read, 0, ROWS(rates));
+    tcase_add_loop_test(rate, what_is_no_rate_is_refused, 0, ROWS(no_rates));
     return run_suite(suite);
 }
