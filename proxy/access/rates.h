@@ -27,7 +27,7 @@ struct rate_limits {
 struct rates;
 struct rate_bucket;
 
-/* NULL when memory is out. Free it after every bucket was dropped. */
+/* NULL when memory is out. Freed only after every bucket was dropped, else left. */
 struct rates *rates_new(void);
 void rates_free(struct rates *rates);
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "gateway/access_log.h"
 #include "gateway/exchange_internal.h"
+#include "gateway/quota.h"
 #include "gateway/renewal.h"
 #include "gateway/reply.h"
 
@@ -58,6 +59,7 @@ void exchange_free(struct exchange *exchange)
 {
     struct station *station = exchange->station;
 
+    rate_slot_release(&exchange->slot);
     upstream_call_cancel(exchange->call);
     change_end(exchange, false);
     renewal_forget(exchange);
@@ -123,6 +125,7 @@ struct exchange *exchange_new(struct conn *conn)
 /* A flight's letter is under way to an exchange that is done: its memory waits for it. */
 static void await_last_letter(struct exchange *exchange)
 {
+    rate_slot_release(&exchange->slot);
     upstream_call_cancel(exchange->call);
     exchange->call = NULL;
     exchange->conn = NULL;
@@ -201,7 +204,7 @@ void exchange_reply_error(struct exchange *exchange, enum reason reason,
                           const char *detail)
 {
     struct reply_options options = reply_options(exchange);
-    struct text lines = {0};
+    struct text lines = {0}, quota_lines = {0};
     bool is_made;
 
     if (exchange_withhold_reply(exchange, reason, detail))
@@ -211,11 +214,14 @@ void exchange_reply_error(struct exchange *exchange, enum reason reason,
         recording_refuse(exchange, reason);
     caching_add_lines(exchange, NULL, &lines);
     options.fields = lines.bytes;
+    quota_add_lines(exchange, reason, &quota_lines);
+    options.reason_fields = quota_lines.bytes;
     exchange->status = reason_row(reason)->status;
     exchange->error = reason_row(reason)->proxy_error;
     text_clear(&exchange->response_head);
     is_made = reply_error(&options, reason, detail, &exchange->response_head);
     text_fini(&lines);
+    text_fini(&quota_lines);
     finish_reply(exchange, is_made);
 }
 
@@ -279,6 +285,23 @@ static void use_present_snapshot(struct exchange *exchange)
     exchange->snapshot = snapshot_ref(present);
 }
 
+/* Its answer comes from the cache or from upstream, within what the client may. */
+static void serve(struct exchange *exchange)
+{
+    const struct operation *operation = exchange->admission.operation;
+    enum reason reason;
+
+    exchange->is_mutating = operation_method_is_mutating(exchange->head.method);
+    if (!quota_admit(exchange, &reason))
+        exchange_answer_error(exchange, reason, NULL);
+    else if (operation != NULL && operation->cache != NULL && !exchange->is_mutating)
+        caching_begin(exchange);
+    else if (!quota_admit_upstream(exchange)) /* before an intent is recorded */
+        exchange_answer_error(exchange, REASON_UPSTREAM_RATE, NULL);
+    else
+        exchange_record_request(exchange);
+}
+
 void exchange_begin(struct exchange *exchange)
 {
     const struct config_limits *limits;
@@ -307,12 +330,7 @@ void exchange_begin(struct exchange *exchange)
         exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
         reply_own(exchange);
     } else {
-        exchange->is_mutating = operation_method_is_mutating(exchange->head.method);
-        if (admission->operation != NULL && admission->operation->cache != NULL &&
-            !exchange->is_mutating)
-            caching_begin(exchange);
-        else
-            exchange_record_request(exchange);
+        serve(exchange);
     }
 }
 

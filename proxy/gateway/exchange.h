@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "access/rates.h"
 #include "base/span.h"
 #include "base/text.h"
 #include "gateway/admission.h"
@@ -74,6 +75,8 @@ struct exchange {
     struct renewal *renewal;             /* what it waits for, among these */
     struct exchange *next_waiter;
     struct recording *recording; /* NULL: nothing of it is recorded */
+    struct rate_slot slot;       /* among the client's requests at once */
+    bool is_counted_upstream;    /* by limits.upstream_rate */
 
     int64_t started_us, sent_us;
     uint64_t request_body_bytes, response_body_bytes;

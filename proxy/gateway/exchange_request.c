@@ -1,6 +1,7 @@
 /* The exchange's first half: the request, on its way to upstream. */
 #include "base/clock.h"
 #include "gateway/exchange_internal.h"
+#include "gateway/quota.h"
 
 bool exchange_has_body(const struct exchange *exchange)
 {
@@ -108,10 +109,22 @@ static const struct upstream_call_events call_events = {
     exchange_on_end,     exchange_on_failed,
 };
 
+/* Nobody asks upstream now: those who wait hear of it, what is stored may serve. */
+static void refuse_by_rate(struct exchange *exchange)
+{
+    if (!fetch_on_failed(exchange, REASON_UPSTREAM_RATE))
+        exchange_answer_error(exchange, REASON_UPSTREAM_RATE, NULL);
+}
+
 void exchange_call_upstream(struct exchange *exchange)
 {
-    struct upstream_pool *pool = station_pool(exchange->station, exchange->snapshot);
+    struct upstream_pool *pool;
 
+    if (!quota_admit_upstream(exchange)) {
+        refuse_by_rate(exchange);
+        return;
+    }
+    pool = station_pool(exchange->station, exchange->snapshot);
     if (pool != NULL && prepare_request(exchange))
         exchange->call =
             upstream_call_new(pool, &exchange->request, &call_events, exchange);

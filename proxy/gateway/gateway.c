@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "audit/trail.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "gateway/station.h"
 
@@ -306,6 +307,28 @@ static struct audit_settings audit_settings(const struct config *config)
     };
 }
 
+/* What is in force from now on; buckets of names that stay keep what was taken. */
+static void apply_rates(struct gateway *gateway, const struct snapshot *snapshot)
+{
+    const struct config_limits *limits = &snapshot->config->limits;
+    const struct rate_limits upstream = {.rate = limits->upstream_rate,
+                                         .burst = limits->upstream_burst};
+    int64_t now_us = clock_monotonic_us();
+
+    client_set_apply_rates(snapshot->clients, now_us);
+    rate_bucket_limit(rates_upstream(gateway->shared.rates), &upstream, now_us);
+}
+
+static bool start_rates(struct gateway *gateway, struct error *error)
+{
+    gateway->shared.rates = rates_new();
+    if (gateway->shared.rates == NULL ||
+        !client_set_bind_rates(gateway->snapshot->clients, gateway->shared.rates))
+        return error_set(error, "out of memory");
+    apply_rates(gateway, gateway->snapshot);
+    return true;
+}
+
 static bool start(struct gateway *gateway, struct event_base *base, struct error *error)
 {
     const struct config *config = gateway->snapshot->config;
@@ -319,6 +342,8 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     if (!cache_init(&gateway->cache, (size_t)config->cache.memory_bytes))
         return error_set(error, "out of memory");
     gateway->shared.cache = &gateway->cache;
+    if (!start_rates(gateway, error))
+        return false;
     settings = audit_settings(config);
     gateway->shared.trail = audit_trail_new(&settings, error);
     if (gateway->shared.trail == NULL)
@@ -395,6 +420,7 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
     gateway->snapshot = fresh;
     gateway->listeners = listeners;
     gateway->listener_count = fresh->config->listen_count;
+    apply_rates(gateway, fresh);
     if (!adopt_everywhere(gateway, &error))
         log_error("a worker does not accept on every listener: %s (reload again)",
                   error.text);
@@ -422,6 +448,11 @@ void gateway_reload(struct gateway *gateway)
         return;
     }
     problems_fini(&problems);
+    if (!client_set_bind_rates(fresh->clients, gateway->shared.rates)) {
+        log_error("reload refused: out of memory; the old configuration stays in force");
+        snapshot_unref(fresh);
+        return;
+    }
     listeners = open_listeners(gateway, fresh, &error);
     settings = audit_settings(fresh->config);
     if (listeners != NULL &&
@@ -483,6 +514,7 @@ void gateway_free(struct gateway *gateway)
     free(gateway->crews);
     cache_fini(&gateway->cache);
     snapshot_unref(gateway->snapshot);
+    rates_free(gateway->shared.rates);
     close_listeners(gateway);
     (void)pthread_cond_destroy(&gateway->adopted);
     (void)pthread_mutex_destroy(&gateway->lock);

@@ -7,6 +7,7 @@
 #define DENIED "http_request_denied"
 #define CHALLENGE "WWW-Authenticate: Bearer realm=\"psgate\"\r\n"
 #define LATER "Retry-After: 1\r\n"
+#define TOO_MANY "TOO_MANY_REQUESTS"
 #define METHODS "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 
 static const struct reason_row rows[REASON_COUNT] = {
@@ -67,6 +68,21 @@ static const struct reason_row rows[REASON_COUNT] = {
                                "see GET /.psgate/whoami, or ask for the team to be added "
                                "in the clients file",
                                ""},
+    [REASON_CLIENT_RATE] = {429, TOO_MANY, DENIED,
+                            "this client asks more often than it may",
+                            "wait as Retry-After says, or ask for a higher rate in the "
+                            "clients file",
+                            LATER},
+    [REASON_CLIENT_BUSY] = {429, TOO_MANY, DENIED,
+                            "this client has as many requests under way as it may",
+                            "wait for some of them to end, or ask for a higher "
+                            "concurrency in the clients file",
+                            LATER},
+    [REASON_UPSTREAM_RATE] = {429, TOO_MANY, DENIED,
+                              "all clients together send more to upstream than "
+                              "limits.upstream_rate allows",
+                              "wait as Retry-After says, or have the operator raise it",
+                              LATER},
     [REASON_NO_SUCH_ENDPOINT] = {404, "NOT_FOUND", ERROR,
                                  "the gateway has no such endpoint",
                                  "use /.psgate/healthz, /.psgate/readyz or "
@@ -240,6 +256,8 @@ const char *reason_status_text(unsigned status)
         return "URI Too Long";
     case 415:
         return "Unsupported Media Type";
+    case 429:
+        return "Too Many Requests";
     case 431:
         return "Request Header Fields Too Large";
     case 500:

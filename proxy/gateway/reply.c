@@ -50,7 +50,8 @@ bool reply_error(const struct reply_options *options, enum reason reason,
     text_add_member(&body, "message", span_make(message.bytes, message.len));
     text_add_byte(&body, '}');
     text_add_format(&fields, "Proxy-Status: psgate; error=%s\r\n%s", row->proxy_error,
-                    row->fields);
+                    options->reason_fields != NULL ? options->reason_fields
+                                                   : row->fields);
     is_made = !message.failed && !fields.failed &&
               add_reply(options, row->status, fields.bytes, &body, out);
     text_fini(&message);

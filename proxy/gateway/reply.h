@@ -15,7 +15,8 @@ struct reply_options {
     bool is_head_method; /* the head only */
     enum forward_connection connection;
     int64_t now_wall_ms;
-    const char *fields; /* more field lines, or NULL */
+    const char *fields;        /* more field lines, or NULL */
+    const char *reason_fields; /* in place of those of the reason's row, or NULL */
 };
 
 /* An error in the API's shape (FACTS.md) with Proxy-Status. False when memory is out. */

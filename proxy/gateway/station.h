@@ -11,6 +11,7 @@
 
 #include <event2/event_struct.h>
 
+#include "access/rates.h"
 #include "audit/entry.h"
 #include "cache/cache.h"
 #include "gateway/snapshot.h"
@@ -27,6 +28,7 @@ struct station_pool;
 struct stations {
     struct cache *cache;
     struct audit_trail *trail;
+    struct rates *rates;
     _Atomic uint64_t held_bytes;  /* of audited bodies: limits.audited_bodies_total */
     _Atomic unsigned connections; /* clients', of all workers */
     _Atomic unsigned max_connections;

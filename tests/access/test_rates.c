@@ -24,7 +24,7 @@ static void set_up(void)
     ck_assert_ptr_nonnull(bucket);
 }
 
-/* rates_free asserts that no bucket is left. */
+/* A bucket that is left shows as a leak. */
 static void tear_down(void)
 {
     rate_bucket_drop(bucket);
