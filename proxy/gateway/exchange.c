@@ -69,6 +69,7 @@ void exchange_free(struct exchange *exchange)
     http_body_fini(&exchange->body);
     snapshot_unref(exchange->snapshot);
     free(exchange->kept_input);
+    text_fini(&exchange->packed);
     if (station->spare_exchange_count >= MOST_SPARES) {
         destroy(exchange);
         return;

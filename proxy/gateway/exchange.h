@@ -19,6 +19,7 @@
 #include "gateway/conn.h"
 #include "gateway/forward.h"
 #include "gateway/recording.h"
+#include "gateway/tripwire.h"
 #include "upstream/call.h"
 
 enum exchange_request {
@@ -74,9 +75,13 @@ struct exchange {
     bool has_other_key;                  /* it was sent again with the next one */
     struct renewal *renewal;             /* what it waits for, among these */
     struct exchange *next_waiter;
-    struct recording *recording; /* NULL: nothing of it is recorded */
-    struct rate_slot slot;       /* among the client's requests at once */
-    bool is_counted_upstream;    /* by limits.upstream_rate */
+    struct recording *recording;     /* NULL: nothing of it is recorded */
+    struct rate_slot slot;           /* among the client's requests at once */
+    bool is_counted_upstream;        /* by limits.upstream_rate */
+    const struct tripwire *tripwire; /* the snapshot's; NULL until there is a call */
+    struct tripwire_scan scan;
+    bool is_watched;    /* the body, until something of it is released */
+    struct text packed; /* what was gathered and must not go yet, while it is watched */
 
     int64_t started_us, sent_us;
     uint64_t request_body_bytes, response_body_bytes;

@@ -1,4 +1,4 @@
-/* What the three files of the exchange share; everybody else uses exchange.h. */
+/* What the files of the exchange share; everybody else uses exchange.h. */
 #ifndef PSGATE_GATEWAY_EXCHANGE_INTERNAL_H
 #define PSGATE_GATEWAY_EXCHANGE_INTERNAL_H
 
@@ -53,6 +53,15 @@ void exchange_note_failure(struct exchange *exchange, enum reason reason);
 
 /* The result for an exchange that ends without any. */
 struct recording_end exchange_last_end(const struct exchange *exchange);
+
+/* exchange_watch.c: true where the key was found; the exchange may then have ended. */
+
+/* The answers to come are watched for the key of this credential. */
+void exchange_watch(struct exchange *exchange);
+bool exchange_watch_interim(struct exchange *exchange, const struct http_head *head);
+bool exchange_watch_head(struct exchange *exchange, const struct http_head *head);
+bool exchange_watch_content(struct exchange *exchange, struct span content);
+bool exchange_watch_trailers(struct exchange *exchange, const struct http_head *trailers);
 
 /* exchange_request.c and exchange_response.c: what a call tells (upstream/call.h). */
 

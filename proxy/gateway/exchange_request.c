@@ -82,6 +82,7 @@ static bool prepare_request(struct exchange *exchange)
 
     exchange->credential = credential;
     exchange->key_slot = credential_slot(credential);
+    exchange_watch(exchange);
     exchange->is_upgrade = is_plain && forward_is_websocket(head, admission->framing);
     if (!write_request_head(exchange, &key_at))
         return false;

@@ -10,12 +10,46 @@ enum { MOST_WITHHELD_BYTES = 65536 };
 static bool flush(struct exchange *exchange)
 {
     int count = exchange->vector_count;
+    bool is_open = true;
 
+    if (count == 0)
+        return true;
     exchange->vector_count = 0;
     exchange->size_line_count = 0;
-    if (exchange->conn == NULL || count == 0)
-        return true;
-    return conn_write(exchange->conn, exchange->vectors, count);
+    exchange->is_watched = false;
+    if (exchange->conn != NULL)
+        is_open = conn_write(exchange->conn, exchange->vectors, count);
+    if (is_open)
+        text_fini(&exchange->packed);
+    return is_open;
+}
+
+/*
+ * What was gathered becomes one run of bytes of our own: while the answer is watched none
+ * of it may go before all that came with it was looked at. If memory is out it goes.
+ */
+static bool pack(struct exchange *exchange)
+{
+    struct text *packed = &exchange->packed;
+    int first = packed->len > 0 ? 1 : 0; /* packed already */
+    size_t more = 0;
+
+    for (int i = first; i < exchange->vector_count; i++)
+        more += exchange->vectors[i].iov_len;
+    if (!text_reserve(packed, more))
+        return flush(exchange);
+    for (int i = first; i < exchange->vector_count; i++)
+        text_add(packed,
+                 span_make(exchange->vectors[i].iov_base, exchange->vectors[i].iov_len));
+    exchange->vectors[0] = (struct iovec){packed->bytes, packed->len};
+    exchange->vector_count = packed->len > 0;
+    exchange->size_line_count = 0;
+    return true;
+}
+
+static bool pass_on(struct exchange *exchange)
+{
+    return exchange->is_watched ? pack(exchange) : flush(exchange);
 }
 
 static void gather(struct exchange *exchange, struct span bytes)
@@ -29,13 +63,15 @@ static bool make_room(struct exchange *exchange)
 {
     return (exchange->vector_count + 6 <= EXCHANGE_VECTORS &&
             exchange->size_line_count < EXCHANGE_SIZE_LINES) ||
-           flush(exchange);
+           pass_on(exchange);
 }
 
 void exchange_on_interim(void *owner, const struct http_head *head)
 {
     struct exchange *exchange = owner;
 
+    if (exchange_watch_interim(exchange, head))
+        return;
     if (exchange->conn == NULL || exchange->head.minor == 0)
         return;
     if (exchange_awaits_record(exchange)) { /* not a byte before the result is durable */
@@ -157,6 +193,8 @@ void exchange_on_head(void *owner, const struct http_head *head,
         recording_drop_body(exchange->recording);
         recording_finish(exchange->recording, recording_end_of(head->status));
     }
+    if (exchange_watch_head(exchange, head))
+        return;
     if (fetch_on_head(exchange, head, length,
                       framing == HTTP_FRAMING_LENGTH || framing == HTTP_FRAMING_NONE))
         return;
@@ -208,6 +246,8 @@ void exchange_on_content(void *owner, struct span content)
 {
     struct exchange *exchange = owner;
 
+    if (exchange_watch_content(exchange, content))
+        return;
     if (exchange->response_state == RESPONSE_RECORDING) {
         if (exchange->conn != NULL) /* else nobody gets it */
             withhold(exchange, content);
@@ -284,6 +324,8 @@ void exchange_on_end(void *owner, const struct http_head *trailers)
         fetch_on_end(exchange);
         return;
     }
+    if (exchange_watch_trailers(exchange, trailers))
+        return;
     keep_trailers(exchange, trailers);
     if (exchange->response_state == RESPONSE_RECORDING) {
         exchange->recording->has_ended = true;
@@ -359,7 +401,7 @@ void exchange_start_stream(struct exchange *exchange, struct span head, struct s
         gather_chunk(exchange, body);
     else if (body.len > 0)
         gather(exchange, body);
-    (void)flush(exchange);
+    (void)pass_on(exchange);
 }
 
 void exchange_on_failed(void *owner, enum upstream_failure failure, const char *detail)

@@ -132,6 +132,14 @@ static const struct reason_row rows[REASON_COUNT] = {
                             "details=\"upstream refused the credential\"",
                             "upstream refused the API key that the gateway holds",
                             "have the operator check the credential's api_key_file", ""},
+    [REASON_KEY_IN_ANSWER] = {502, INTERNAL,
+                              "proxy_internal_error; "
+                              "details=\"the answer contains the credential\"",
+                              "upstream's answer contains the API key that the gateway "
+                              "holds, so it was stopped",
+                              "have the operator look at the gateway's log, and do not "
+                              "repeat a change before looking at what it did",
+                              ""},
     [REASON_NAME_NOT_RESOLVED] = {502, INTERNAL, "dns_error",
                                   "the upstream's name cannot be resolved",
                                   "check upstream.url and the DNS", LATER},

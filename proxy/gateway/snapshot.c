@@ -59,6 +59,28 @@ static void check_signing_key(const struct config *config, struct problems *prob
     audit_key_fini(&key);
 }
 
+static void make_tripwires(struct snapshot *snapshot, struct problems *problems)
+{
+    const struct credential_set *set = snapshot->credentials;
+    struct error error = {"out of memory"};
+    size_t count = set->count * CREDENTIAL_KEYS;
+
+    snapshot->tripwires = calloc(count, sizeof(struct tripwire *));
+    for (size_t i = 0; snapshot->tripwires != NULL && i < count; i++) {
+        const struct credential *credential = &set->credentials[i / CREDENTIAL_KEYS];
+        const struct secret *key = credential->api_keys[i % CREDENTIAL_KEYS];
+
+        if (key == NULL)
+            continue;
+        snapshot->tripwires[i] = tripwire_new(secret_span(key), &error);
+        if (snapshot->tripwires[i] == NULL)
+            problems_add(problems, snapshot->config->path, "credentials.%s: %s",
+                         credential->name, error.text);
+    }
+    if (snapshot->tripwires == NULL)
+        problems_add(problems, snapshot->config->path, "%s", error.text);
+}
+
 static void use_sandbox(struct config *config, const char *url, struct problems *problems)
 {
     struct error error;
@@ -87,6 +109,8 @@ static void load_parts(struct snapshot *snapshot, const struct snapshot *previou
     snapshot->credentials =
         credential_set_load(config, previous != NULL ? previous->config : NULL,
                             previous != NULL ? previous->credentials : NULL, problems);
+    if (snapshot->credentials != NULL)
+        make_tripwires(snapshot, problems);
     load_tls(snapshot, problems);
     check_signing_key(config, problems);
     if (previous != NULL &&
@@ -168,11 +192,24 @@ void snapshot_unref(struct snapshot *snapshot)
         SSL_CTX_free(snapshot->tls[i]);
     free(snapshot->tls);
     upstream_target_unref(snapshot->target);
+    for (size_t i = 0; snapshot->tripwires != NULL &&
+                       i < snapshot->credentials->count * CREDENTIAL_KEYS;
+         i++)
+        tripwire_free(snapshot->tripwires[i]);
+    free(snapshot->tripwires);
     credential_set_free(snapshot->credentials);
     client_set_free(snapshot->clients);
     operation_table_free(snapshot->operations);
     config_free(snapshot->config);
     free(snapshot);
+}
+
+const struct tripwire *snapshot_tripwire(const struct snapshot *snapshot,
+                                         const struct credential *credential, int slot)
+{
+    size_t index = (size_t)(credential - snapshot->credentials->credentials);
+
+    return snapshot->tripwires[index * CREDENTIAL_KEYS + (size_t)slot];
 }
 
 void snapshot_warn_inert(const struct snapshot *snapshot)
@@ -183,6 +220,7 @@ void snapshot_warn_inert(const struct snapshot *snapshot)
         log_warn("%s: the section \"%s\" is checked, but has no effect in this version",
                  config->path, config->inert[i]);
     if (snapshot->clients->has_inert_members)
-        log_warn("%s: tls_subject and uid are checked, but have no effect in this version",
-                 config->clients_file);
+        log_warn(
+            "%s: tls_subject and uid are checked, but have no effect in this version",
+            config->clients_file);
 }

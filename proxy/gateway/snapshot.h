@@ -13,6 +13,7 @@
 #include "access/credential.h"
 #include "api/operations.h"
 #include "config/config.h"
+#include "gateway/tripwire.h"
 #include "upstream/target.h"
 
 struct snapshot {
@@ -24,6 +25,7 @@ struct snapshot {
     struct operation_table *operations;
     struct client_set *clients;
     struct credential_set *credentials;
+    struct tripwire **tripwires; /* one a key, in the credentials' order; or NULL */
     struct upstream_target *target;
     SSL_CTX **tls; /* one a listener of the configuration; NULL: plain */
 };
@@ -39,6 +41,10 @@ struct snapshot *snapshot_load(const char *path, const struct snapshot *previous
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot);
+
+/* What finds the key of one of the snapshot's credentials. */
+const struct tripwire *snapshot_tripwire(const struct snapshot *snapshot,
+                                         const struct credential *credential, int slot);
 
 /* Logs, at warn, what is configured but has no effect in this version. */
 void snapshot_warn_inert(const struct snapshot *snapshot);
