@@ -185,6 +185,7 @@ void exchange_send_whole(struct exchange *exchange, const struct iovec *vectors,
                          int count, bool is_made)
 {
     exchange->response_state = RESPONSE_DONE;
+    rate_slot_release(&exchange->slot); /* before the client can ask again */
     if (!is_made)
         exchange->keep_alive = false;
     if (exchange->conn != NULL && is_made && !conn_write(exchange->conn, vectors, count))

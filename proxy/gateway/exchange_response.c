@@ -307,6 +307,7 @@ static void gather_end(struct exchange *exchange)
 static void end_answer(struct exchange *exchange)
 {
     exchange->response_state = RESPONSE_DONE;
+    rate_slot_release(&exchange->slot); /* before the client can ask again */
     if (!exchange->body.is_done)
         exchange->keep_alive = false;
     if (exchange->conn != NULL)

@@ -15,8 +15,9 @@
 struct exchange;
 
 /*
- * Counts an admitted request of a client: its place is held until the exchange ends. A
- * request without a place takes no token. False: refused, for *reason.
+ * Counts an admitted request of a client: its place is held until the exchange ends, or
+ * its answer's last bytes go out. One without a place takes no token. False: refused, for
+ * *reason.
  */
 bool quota_admit(struct exchange *exchange, enum reason *reason);
 
