@@ -20,6 +20,20 @@ void audit_journal_init(struct audit_journal *journal, const char *directory)
 
 /* The folder */
 
+/* What is open cannot become another, so that it is asked for once. */
+static struct audit_identity identity_of(int fd)
+{
+    struct stat status = {.st_ino = 0};
+
+    (void)fstat(fd, &status);
+    return (struct audit_identity){status.st_dev, status.st_ino};
+}
+
+static bool is_same(const struct stat *named, const struct audit_identity *held)
+{
+    return named->st_dev == held->device && named->st_ino == held->inode;
+}
+
 enum audit_lock audit_journal_lock(struct audit_journal *journal, struct error *error)
 {
     int fd;
@@ -46,30 +60,26 @@ enum audit_lock audit_journal_lock(struct audit_journal *journal, struct error *
         return AUDIT_LOCK_FAILED;
     }
     journal->directory_fd = fd;
+    journal->directory_identity = identity_of(fd);
     return AUDIT_LOCKED;
-}
-
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
 static bool is_folder_in_place(const struct audit_journal *journal)
 {
-    struct stat named, held;
+    struct stat named;
 
     return journal->directory_fd >= 0 && stat(journal->directory, &named) == 0 &&
-           fstat(journal->directory_fd, &held) == 0 && is_same(&named, &held);
+           is_same(&named, &journal->directory_identity);
 }
 
 bool audit_journal_is_in_place(const struct audit_journal *journal)
 {
-    struct stat named, held;
+    struct stat named;
 
     return journal->fd >= 0 && is_folder_in_place(journal) &&
            fstatat(journal->directory_fd, AUDIT_CURRENT_NAME, &named,
                    AT_SYMLINK_NOFOLLOW) == 0 &&
-           fstat(journal->fd, &held) == 0 && is_same(&named, &held);
+           is_same(&named, &journal->identity);
 }
 
 bool audit_journal_follow(struct audit_journal *journal, struct error *error)
@@ -84,6 +94,7 @@ bool audit_journal_follow(struct audit_journal *journal, struct error *error)
     if (journal->directory_fd >= 0)
         (void)close(journal->directory_fd);
     journal->directory_fd = followed.directory_fd;
+    journal->directory_identity = followed.directory_identity;
     return true;
 }
 
@@ -141,6 +152,7 @@ bool audit_journal_open(struct audit_journal *journal, uint64_t first_sequence,
         return false;
     }
     journal->fd = fd;
+    journal->identity = identity_of(fd);
     journal->first_sequence = first_sequence;
     journal->size = journal->reserved_to = (uint64_t)status.st_size;
     return true;
@@ -182,6 +194,7 @@ bool audit_journal_begin(struct audit_journal *journal, uint64_t first_sequence,
     }
     audit_journal_let_go(journal);
     journal->fd = fd;
+    journal->identity = identity_of(fd);
     journal->first_sequence = first_sequence;
     journal->size = journal->reserved_to = 0;
     return true;

@@ -14,10 +14,17 @@
 #include "base/error.h"
 #include "base/span.h"
 
+/* What an open file or folder is, whatever its name may mean by now. */
+struct audit_identity {
+    dev_t device;
+    ino_t inode;
+};
+
 struct audit_journal {
     const char *directory; /* borrowed */
     int directory_fd;      /* holds the lock; -1: none */
     int fd;                /* of the current file; -1: there is none */
+    struct audit_identity directory_identity, identity; /* of these two */
     uint64_t first_sequence, size;
     uint64_t reserved_to;            /* the file's blocks are there up to here */
     char suspect_name[NAME_MAX + 1]; /* closed after a failure, or "" */

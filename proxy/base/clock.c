@@ -1,6 +1,6 @@
 #include "base/clock.h"
 
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t read_ms(clockid_t id)
@@ -29,18 +29,29 @@ int64_t clock_wall_ms(void)
     return read_ms(CLOCK_REALTIME);
 }
 
+static void put_digits(char *to, int count, int value)
+{
+    while (count-- > 0) {
+        to[count] = (char)('0' + value % 10);
+        value /= 10;
+    }
+}
+
 void clock_format_utc(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
 {
     int milliseconds = (int)((wall_ms % 1000 + 1000) % 1000);
     time_t seconds = (time_t)(wall_ms / 1000 - (wall_ms % 1000 < 0));
     struct tm tm;
-    char wide[80];
 
     (void)gmtime_r(&seconds, &tm);
-    (void)snprintf(wide, sizeof(wide), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-                   (tm.tm_year + 1900) % 10000, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-                   tm.tm_min, tm.tm_sec, milliseconds);
-    (void)snprintf(text, CLOCK_TEXT_BYTES, "%.*s", CLOCK_TEXT_BYTES - 1, wide);
+    memcpy(text, "0000-00-00T00:00:00.000Z", CLOCK_TEXT_BYTES);
+    put_digits(text, 4, (tm.tm_year + 1900) % 10000);
+    put_digits(text + 5, 2, tm.tm_mon + 1);
+    put_digits(text + 8, 2, tm.tm_mday);
+    put_digits(text + 11, 2, tm.tm_hour);
+    put_digits(text + 14, 2, tm.tm_min);
+    put_digits(text + 17, 2, tm.tm_sec);
+    put_digits(text + 20, 3, milliseconds);
 }
 
 /* Reads exactly count digits at *at and moves past them. */
