@@ -8,6 +8,38 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+void file_identify(const char *path, struct file_identity *identity)
+{
+    struct stat status;
+
+    *identity = (struct file_identity){.errnum = 0};
+    if (stat(path, &status) != 0) {
+        identity->errnum = errno;
+        return;
+    }
+    identity->device = status.st_dev;
+    identity->inode = status.st_ino;
+    identity->mode = status.st_mode;
+    identity->owner = status.st_uid;
+    identity->size = status.st_size;
+    identity->modified = status.st_mtim;
+    identity->changed = status.st_ctim;
+}
+
+static bool is_same_time(struct timespec one, struct timespec other)
+{
+    return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec;
+}
+
+bool file_is_same(const struct file_identity *one, const struct file_identity *other)
+{
+    return one->errnum == other->errnum && one->device == other->device &&
+           one->inode == other->inode && one->mode == other->mode &&
+           one->owner == other->owner && one->size == other->size &&
+           is_same_time(one->modified, other->modified) &&
+           is_same_time(one->changed, other->changed);
+}
+
 static bool check_privacy(const char *path, const struct stat *status,
                           struct error *error)
 {

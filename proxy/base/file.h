@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -13,6 +15,21 @@ enum file_privacy {
     FILE_PRIVATE, /* 0600 or stricter if the running user owns it, 0640 at most if root
                      does */
 };
+
+/* Which file a path leads to and in which state: to see whether that has changed. */
+struct file_identity {
+    int errnum; /* why it cannot be examined, or 0 */
+    dev_t device;
+    ino_t inode;
+    mode_t mode;
+    uid_t owner;
+    off_t size;
+    struct timespec modified, changed;
+};
+
+/* Follows symbolic links. A path that leads nowhere has an identity too. */
+void file_identify(const char *path, struct file_identity *identity);
+bool file_is_same(const struct file_identity *one, const struct file_identity *other);
 
 /* Larger files are refused: nothing that psgate reads whole comes near this. */
 #define FILE_MAX_BYTES ((size_t)64 * 1024 * 1024)

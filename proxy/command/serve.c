@@ -16,7 +16,8 @@ static const char help[] =
     "Usage: psgate serve [-c FILE] [--sandbox]\n\n"
     "Runs the gateway until SIGTERM or SIGINT, which let requests in flight finish.\n"
     "SIGHUP loads configuration, clients, keys and certificates again, all or "
-    "nothing.\nSIGUSR1 begins a new file of the audit trail.\n\n"
+    "nothing. A changed clients file is taken in by itself, within a second.\n"
+    "SIGUSR1 begins a new file of the audit trail.\n\n"
     "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
     "      --sandbox      serve in front of a built-in sandbox instead of upstream.url\n"
     "  -h, --help         this text\n";

@@ -23,7 +23,7 @@ static const char help[] =
     "       psgate token revoke --clients FILE --name NAME\n\n"
     "create prints the new token on standard output, once; the file keeps only its\n"
     "SHA-256. A second token for a name overlaps the first, until both are revoked.\n"
-    "A running gateway takes a changed file in on SIGHUP.\n\n"
+    "A running gateway takes a changed file in within a second.\n\n"
     "  --clients FILE     the clients file; create makes it where there is none\n"
     "  --name NAME        the client\n"
     "  --allow OPS        operation ids or globs, with commas between (default: *)\n"
@@ -327,8 +327,11 @@ static int revoke_tokens(const struct request *request)
     if (removed == 0 || !save(request->clients, root, &error))
         status = fail(&error);
     else
-        (void)fprintf(stderr, "revoked %zu token%s of %s (running gateways: on SIGHUP)\n",
-                      removed, removed == 1 ? "" : "s", request->name);
+        (void)fprintf(
+            stderr,
+            "revoked %zu token%s of %s (a running gateway refuses %s within a second)\n",
+            removed, removed == 1 ? "" : "s", request->name,
+            removed == 1 ? "it" : "them");
     json_decref(root);
     if (lock >= 0)
         (void)close(lock);

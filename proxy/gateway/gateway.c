@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/station.h"
+#include "gateway/watch.h"
 
 /* A worker's thread with what it serves, and the letters that the main thread sends it.
  */
@@ -34,6 +35,9 @@ struct gateway {
     struct crew *crews;
     size_t crew_count, idle_crews;
     struct mailbox *mailbox; /* the main thread's */
+    struct watch *watch;     /* on the clients file; NULL: draining */
+    struct text refusal;     /* what was last said of it, and for which file */
+    struct file_identity refused;
     void (*on_drained)(void *arg);
     void *arg;
 
@@ -329,6 +333,18 @@ static bool start_rates(struct gateway *gateway, struct error *error)
     return true;
 }
 
+static bool on_clients_changed(void *arg);
+
+/* Follows the file that the snapshot was read from. */
+static bool watch_clients(struct gateway *gateway, struct error *error)
+{
+    const struct snapshot *snapshot = gateway->snapshot;
+
+    return watch_follow(gateway->watch, snapshot->config->clients_file,
+                        &snapshot->clients_identity) ||
+           error_set(error, "cannot watch the clients file: out of memory");
+}
+
 static bool start(struct gateway *gateway, struct event_base *base, struct error *error)
 {
     const struct config *config = gateway->snapshot->config;
@@ -352,9 +368,10 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     if (gateway->listeners == NULL)
         return false;
     gateway->listener_count = config->listen_count;
-    if (!start_crews(gateway, error))
+    if (!start_crews(gateway, error) || !adopt_everywhere(gateway, error))
         return false;
-    return adopt_everywhere(gateway, error);
+    gateway->watch = watch_new(base, on_clients_changed, gateway, error);
+    return gateway->watch != NULL && watch_clients(gateway, error);
 }
 
 struct gateway *gateway_start(const char *path, const char *sandbox_url,
@@ -407,25 +424,82 @@ static void log_problems(const struct problems *problems)
     }
 }
 
+/* Puts it in force beside the listeners there are. */
+static void adopt_snapshot(struct gateway *gateway, struct snapshot *fresh)
+{
+    struct snapshot *old = gateway->snapshot;
+    struct error error;
+
+    gateway->snapshot = fresh;
+    if (!adopt_everywhere(gateway, &error))
+        log_error("a worker does not accept on every listener: %s (reload again)",
+                  error.text);
+    snapshot_unref(old);
+}
+
+/* A bad file is said once for each change, and again when it is bad in another way. */
+static void refuse_clients(struct gateway *gateway, const struct problems *problems)
+{
+    struct span lines = span_make(problems->lines.bytes, problems->lines.len);
+    const struct file_identity *file = watch_seen(gateway->watch);
+
+    if (file_is_same(file, &gateway->refused) &&
+        span_equal(lines, span_make(gateway->refusal.bytes, gateway->refusal.len)))
+        return;
+    gateway->refused = *file;
+    text_clear(&gateway->refusal);
+    text_add(&gateway->refusal, lines);
+    log_problems(problems);
+    log_error("the changed clients file has %u problem%s: the clients before stay in "
+              "force, also those that it revokes (mend it; what needs a changed "
+              "configuration needs SIGHUP)",
+              problems->count, problems->count == 1 ? "" : "s");
+}
+
+/*
+ * False: try again. What was wrong may be no fault of the file (no descriptor was free),
+ * and nobody would tell when it is over.
+ */
+static bool on_clients_changed(void *arg)
+{
+    struct gateway *gateway = arg;
+    struct problems problems = {0};
+    struct snapshot *fresh = snapshot_reload_clients(gateway->snapshot, &problems);
+
+    if (fresh != NULL && !client_set_bind_rates(fresh->clients, gateway->shared.rates)) {
+        problems_add(&problems, fresh->config->clients_file, "out of memory");
+        snapshot_unref(fresh);
+        fresh = NULL;
+    }
+    if (fresh == NULL) {
+        refuse_clients(gateway, &problems);
+    } else {
+        text_clear(&gateway->refusal);
+        apply_rates(gateway, fresh);
+        adopt_snapshot(gateway, fresh);
+        log_info("clients reloaded: generation %u, %zu clients", fresh->generation,
+                 fresh->clients->count);
+    }
+    problems_fini(&problems);
+    return fresh != NULL;
+}
+
 static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
                              struct listener **listeners)
 {
-    struct snapshot *old = gateway->snapshot;
     struct listener **old_listeners = gateway->listeners;
     size_t old_count = gateway->listener_count;
     struct error error;
 
     if (worker_count(fresh->config) != gateway->crew_count)
         log_warn("the number of workers changes only at the next start");
-    gateway->snapshot = fresh;
     gateway->listeners = listeners;
     gateway->listener_count = fresh->config->listen_count;
     apply_rates(gateway, fresh);
-    if (!adopt_everywhere(gateway, &error))
-        log_error("a worker does not accept on every listener: %s (reload again)",
-                  error.text);
+    adopt_snapshot(gateway, fresh);
     store_resize(gateway->cache.store, (size_t)fresh->config->cache.memory_bytes);
-    snapshot_unref(old);
+    if (!watch_clients(gateway, &error))
+        log_error("%s: send SIGHUP after each change", error.text);
     close_except(old_listeners, old_count, listeners, gateway->listener_count);
     snapshot_warn_inert(fresh);
 }
@@ -492,6 +566,8 @@ static void close_listeners(struct gateway *gateway)
 void gateway_drain(struct gateway *gateway)
 {
     close_listeners(gateway);
+    watch_free(gateway->watch);
+    gateway->watch = NULL;
     for (size_t i = 0; i < gateway->crew_count; i++)
         mailbox_send(gateway->crews[i].worker->mailbox, &gateway->crews[i].drain);
 }
@@ -500,6 +576,7 @@ void gateway_free(struct gateway *gateway)
 {
     if (gateway == NULL)
         return;
+    watch_free(gateway->watch);
     for (size_t i = 0; i < gateway->crew_count; i++)
         stop_crew(&gateway->crews[i]);
     /* Letters about records come in before anything that they are about is freed. */
@@ -520,5 +597,6 @@ void gateway_free(struct gateway *gateway)
     (void)pthread_mutex_destroy(&gateway->lock);
     free(gateway->path);
     free(gateway->sandbox_url);
+    text_fini(&gateway->refusal);
     free(gateway);
 }

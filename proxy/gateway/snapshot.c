@@ -1,7 +1,9 @@
 #include "gateway/snapshot.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "audit/key.h"
 #include "base/log.h"
@@ -103,6 +105,7 @@ static void load_parts(struct snapshot *snapshot, const struct snapshot *previou
     if (sandbox_url != NULL)
         use_sandbox(config, sandbox_url, problems);
     snapshot->operations = operation_table_load(config->operations_file, problems);
+    file_identify(config->clients_file, &snapshot->clients_identity);
     if (snapshot->operations != NULL)
         snapshot->clients =
             client_set_load(config->clients_file, config, snapshot->operations, problems);
@@ -178,6 +181,44 @@ struct snapshot *snapshot_load(const char *path, const struct snapshot *previous
     return NULL;
 }
 
+/* All parts of a snapshot but its clients, borrowed from the one that has read them. */
+static struct snapshot *borrow_parts(struct snapshot *previous)
+{
+    struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+
+    if (snapshot == NULL)
+        return NULL;
+    /* Not the references, which other threads are counting meanwhile. */
+    memcpy((char *)snapshot + offsetof(struct snapshot, generation),
+           (const char *)previous + offsetof(struct snapshot, generation),
+           sizeof(*snapshot) - offsetof(struct snapshot, generation));
+    atomic_init(&snapshot->references, 1);
+    snapshot->generation = previous->generation + 1;
+    snapshot->lender =
+        snapshot_ref(previous->lender != NULL ? previous->lender : previous);
+    snapshot->clients = NULL;
+    return snapshot;
+}
+
+struct snapshot *snapshot_reload_clients(struct snapshot *previous,
+                                         struct problems *problems)
+{
+    const struct config *config = previous->config;
+    struct snapshot *snapshot = borrow_parts(previous);
+
+    if (snapshot == NULL) {
+        problems_add(problems, config->clients_file, "out of memory");
+        return NULL;
+    }
+    file_identify(config->clients_file, &snapshot->clients_identity);
+    snapshot->clients =
+        client_set_load(config->clients_file, config, snapshot->operations, problems);
+    if (snapshot->clients != NULL)
+        return snapshot;
+    snapshot_unref(snapshot);
+    return NULL;
+}
+
 struct snapshot *snapshot_ref(struct snapshot *snapshot)
 {
     (void)atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
@@ -188,6 +229,12 @@ void snapshot_unref(struct snapshot *snapshot)
 {
     if (snapshot == NULL || atomic_fetch_sub(&snapshot->references, 1) != 1)
         return;
+    client_set_free(snapshot->clients);
+    if (snapshot->lender != NULL) {
+        snapshot_unref(snapshot->lender);
+        free(snapshot);
+        return;
+    }
     for (size_t i = 0; snapshot->tls != NULL && i < snapshot->config->listen_count; i++)
         SSL_CTX_free(snapshot->tls[i]);
     free(snapshot->tls);
@@ -198,7 +245,6 @@ void snapshot_unref(struct snapshot *snapshot)
         tripwire_free(snapshot->tripwires[i]);
     free(snapshot->tripwires);
     credential_set_free(snapshot->credentials);
-    client_set_free(snapshot->clients);
     operation_table_free(snapshot->operations);
     config_free(snapshot->config);
     free(snapshot);

@@ -12,6 +12,7 @@
 #include "access/client.h"
 #include "access/credential.h"
 #include "api/operations.h"
+#include "base/file.h"
 #include "config/config.h"
 #include "gateway/tripwire.h"
 #include "upstream/target.h"
@@ -28,6 +29,8 @@ struct snapshot {
     struct tripwire **tripwires; /* one a key, in the credentials' order; or NULL */
     struct upstream_target *target;
     SSL_CTX **tls; /* one a listener of the configuration; NULL: plain */
+    struct file_identity clients_identity; /* of the clients file, before it was read */
+    struct snapshot *lender; /* NULL, or whose all but the clients is: a reference */
 };
 
 /*
@@ -38,6 +41,13 @@ struct snapshot {
  */
 struct snapshot *snapshot_load(const char *path, const struct snapshot *previous,
                                const char *sandbox_url, struct problems *problems);
+
+/*
+ * Reads the clients file again and nothing else: the rest is that of previous, also its
+ * epoch. NULL when there were problems, which are then in *problems.
+ */
+struct snapshot *snapshot_reload_clients(struct snapshot *previous,
+                                         struct problems *problems);
 
 struct snapshot *snapshot_ref(struct snapshot *snapshot);
 void snapshot_unref(struct snapshot *snapshot);

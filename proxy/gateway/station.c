@@ -311,11 +311,15 @@ static void close_pools(struct station *station, const struct upstream_target *k
 bool station_adopt(struct station *station, struct snapshot *snapshot,
                    struct listener *const *listeners, size_t count, struct error *error)
 {
+    const struct snapshot *before = station->snapshot;
+    bool is_first = before == NULL;
+    bool has_keys = is_first || before->credentials != snapshot->credentials;
+
     snapshot_unref(station->snapshot);
     station->snapshot = snapshot_ref(snapshot);
     close_pools(station, snapshot->target);
-    if (station->worker->index == 0)
-        renewal_look(station, snapshot->generation > 1);
+    if (station->worker->index == 0 && has_keys)
+        renewal_look(station, !is_first);
     return change_doors(station, listeners, count, error);
 }
 

@@ -187,7 +187,6 @@ def wait_status(stage, token, status):
 def test_a_new_token_is_known_after_a_hangup(make_stage):
     stage = make_stage()
     token = stage.gateway.add_client("late")
-    assert status_of(stage, token) == 401
     stage.gateway.hang_up()
     wait_status(stage, token, 200)
 
@@ -262,12 +261,13 @@ BROKEN = {
 @pytest.mark.parametrize("break_it", BROKEN.values(), ids=BROKEN.keys())
 def test_a_reload_that_fails_is_logged_and_changes_nothing(make_stage, break_it):
     stage = make_stage()
-    late = stage.gateway.add_client("late")
+    good = {**stage.gateway.config["upstream"], "encoded_slashes": "forward"}
+    stage.gateway.write_config({**stage.gateway.config, "upstream": good})
     break_it(stage.gateway)
     stage.gateway.refused_reload()
     for _ in range(6):
         assert stage.get(b"/v1/a").status == 200
-        assert_gateway_error(stage.get(b"/v1/a", token=late), 401)
+        assert_gateway_error(stage.get(b"/v1/a%2Fb"), 400)
 
 
 def test_a_reload_after_a_failed_one_succeeds(make_stage):
