@@ -82,6 +82,7 @@ static void read_allow(struct document *document, const struct place *place,
 {
     struct client *client = target;
 
+    client->has_default_allow = false;
     document_read_strings(document, place, value, &client->allow, &client->allow_count);
 }
 
@@ -171,28 +172,41 @@ static void set_bit(uint64_t *bits, size_t bit, bool on)
         bits[bit / 64] &= ~((uint64_t)1 << (bit % 64));
 }
 
+enum pattern_effect { PATTERN_IS_ANOTHER, PATTERN_APPLIES, PATTERN_NEEDS_THE_NAME };
+
 /*
- * Turns on (allow) or off (deny) what a pattern names; false when it names nothing. A
- * glob allows no named_only operation, but denies them too.
+ * What a pattern does to an operation (NULL: other). A glob allows no named_only
+ * operation, but denies them too.
  */
+static enum pattern_effect effect_of(const char *pattern,
+                                     const struct operation *operation, bool allow)
+{
+    struct span glob = span_of(pattern);
+
+    if (operation == NULL)
+        return span_equal(glob, SPAN("other")) || span_equal(glob, SPAN("*"))
+                   ? PATTERN_APPLIES
+                   : PATTERN_IS_ANOTHER;
+    if (!span_matches_glob(span_of(operation->id), glob))
+        return PATTERN_IS_ANOTHER;
+    return allow && is_glob(pattern) && operation->is_named_only ? PATTERN_NEEDS_THE_NAME
+                                                                 : PATTERN_APPLIES;
+}
+
+/* Turns on (allow) or off (deny) what a pattern names; false when it names nothing. */
 static bool apply_pattern(const struct loading *loading, uint64_t *bits,
                           const char *pattern, bool allow)
 {
-    struct span glob = span_of(pattern);
     bool found = false;
 
-    for (size_t i = 0; i < loading->table->count; i++) {
-        const struct operation *operation = &loading->table->operations[i];
+    for (size_t i = 0; i <= loading->table->count; i++) {
+        enum pattern_effect effect = effect_of(
+            pattern, i < loading->table->count ? &loading->table->operations[i] : NULL,
+            allow);
 
-        if (!span_matches_glob(span_of(operation->id), glob))
-            continue;
-        found = true;
-        if (!allow || !is_glob(pattern) || !operation->is_named_only)
+        if (effect == PATTERN_APPLIES)
             set_bit(bits, i, allow);
-    }
-    if (span_equal(glob, SPAN("other")) || span_equal(glob, SPAN("*"))) {
-        found = true;
-        set_bit(bits, loading->set->other_bit, allow);
+        found = found || effect != PATTERN_IS_ANOTHER;
     }
     return found;
 }
@@ -331,6 +345,7 @@ static void read_client(struct document *document, const struct place *place,
         .credential = "default",
         .allow = everything,
         .allow_count = 1,
+        .has_default_allow = true,
         .teams = everything,
         .team_count = 1,
     };
@@ -495,18 +510,88 @@ static bool may_team(const struct client *client, struct span team)
     return false;
 }
 
+/* The team that the path names; at is NULL when it names none. */
+static struct span team_of(const struct operation *operation,
+                           const struct http_path *path)
+{
+    if (operation == NULL || operation->team_segment == OPERATION_NO_SEGMENT)
+        return span_make(NULL, 0);
+    return path->segments[operation->team_segment];
+}
+
 enum client_verdict client_judge(const struct client_set *set,
                                  const struct client *client,
                                  const struct operation *operation,
                                  const struct http_path *path)
 {
+    struct span team;
+
     if (!bit_is_set(client->allowed,
                     operation != NULL ? operation->index : set->other_bit))
         return CLIENT_MAY_NOT_DO;
     if (client->may_any_team)
         return CLIENT_MAY;
-    if (operation == NULL || operation->team_segment == OPERATION_NO_SEGMENT ||
-        !may_team(client, path->segments[operation->team_segment]))
-        return CLIENT_MAY_NOT_TEAM;
-    return CLIENT_MAY;
+    team = team_of(operation, path);
+    return team.at != NULL && may_team(client, team) ? CLIENT_MAY : CLIENT_MAY_NOT_TEAM;
+}
+
+/* The first of the patterns that has this effect, or NULL. */
+static const char *find_pattern(const char *const *patterns, size_t count,
+                                const struct operation *operation, bool allow,
+                                enum pattern_effect effect)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (effect_of(patterns[i], operation, allow) == effect)
+            return patterns[i];
+    }
+    return NULL;
+}
+
+static const char *find_allow(const struct client *client,
+                              const struct operation *operation,
+                              enum pattern_effect effect)
+{
+    return find_pattern(client->allow, client->allow_count, operation, true, effect);
+}
+
+static void explain_operation(const struct client *client,
+                              const struct operation *operation,
+                              struct client_explanation *explanation)
+{
+    explanation->pattern =
+        find_pattern(client->deny, client->deny_count, operation, false, PATTERN_APPLIES);
+    explanation->allowed = find_allow(client, operation, PATTERN_APPLIES);
+    if (explanation->pattern != NULL) {
+        explanation->cause = CLIENT_CAUSE_DENIED;
+        return;
+    }
+    explanation->pattern = find_allow(client, operation, PATTERN_NEEDS_THE_NAME);
+    explanation->cause =
+        explanation->pattern != NULL ? CLIENT_CAUSE_NAMED_ONLY : CLIENT_CAUSE_NOT_ALLOWED;
+}
+
+void client_explain(const struct client_set *set, const struct client *client,
+                    const struct operation *operation, const struct http_path *path,
+                    struct client_explanation *explanation)
+{
+    *explanation = (struct client_explanation){
+        .verdict = client_judge(set, client, operation, path),
+        .team = team_of(operation, path),
+    };
+    switch (explanation->verdict) {
+    case CLIENT_MAY:
+        explanation->cause = CLIENT_CAUSE_ALLOWED;
+        break;
+    case CLIENT_MAY_NOT_TEAM:
+        explanation->cause =
+            explanation->team.at != NULL ? CLIENT_CAUSE_TEAM : CLIENT_CAUSE_NO_TEAM;
+        break;
+    case CLIENT_MAY_NOT_DO:
+        explain_operation(client, operation, explanation);
+        explanation->is_default =
+            explanation->cause == CLIENT_CAUSE_NAMED_ONLY && client->has_default_allow;
+        return;
+    }
+    explanation->pattern = find_allow(client, operation, PATTERN_APPLIES);
+    explanation->is_default = client->has_default_allow;
 }

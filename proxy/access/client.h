@@ -32,6 +32,7 @@ struct client {
     struct rate_limits limits;
     struct rate_bucket *bucket; /* a reference; NULL until client_set_bind_rates */
     bool is_admin;
+    bool has_default_allow; /* the file has no allow for it */
     bool may_any_team;
     uint64_t
         *allowed; /* a bit an operation of the table; the bit behind the last: other */
@@ -82,10 +83,34 @@ enum client_verdict {
     CLIENT_MAY_NOT_TEAM,
 };
 
+/* Why client_judge decides as it does. */
+enum client_cause {
+    CLIENT_CAUSE_ALLOWED,     /* by pattern, and no team stands against it */
+    CLIENT_CAUSE_DENIED,      /* by pattern, whatever allow says */
+    CLIENT_CAUSE_NAMED_ONLY,  /* pattern matches, but is a glob: it needs the id */
+    CLIENT_CAUSE_NOT_ALLOWED, /* no pattern of allow names it */
+    CLIENT_CAUSE_NO_TEAM,     /* the request names none, and teams has no "*" */
+    CLIENT_CAUSE_TEAM,        /* the team is not in teams */
+};
+
+struct client_explanation {
+    enum client_verdict verdict; /* client_judge's */
+    enum client_cause cause;
+    const char *pattern; /* that decides, or NULL: none does */
+    bool is_default;     /* it is the "*" of an absent allow */
+    const char *allowed; /* when denied: the pattern that would allow it, or NULL */
+    struct span team;    /* that the path names; at is NULL when it names none */
+};
+
 /* Judges an operation (NULL: other) on the path that was matched. */
 enum client_verdict client_judge(const struct client_set *set,
                                  const struct client *client,
                                  const struct operation *operation,
                                  const struct http_path *path);
+
+/* Judges the same, and says which of the client's patterns and teams decide. */
+void client_explain(const struct client_set *set, const struct client *client,
+                    const struct operation *operation, const struct http_path *path,
+                    struct client_explanation *explanation);
 
 #endif

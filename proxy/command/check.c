@@ -4,15 +4,21 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "command/command.h"
+#include "command/explain.h"
 #include "command/probe.h"
 #include "gateway/snapshot.h"
 
 static const char help[] =
-    "Usage: psgate check [-c FILE] [--offline]\n\n"
+    "Usage: psgate check [-c FILE] [--offline]\n"
+    "       psgate check [-c FILE] --explain METHOD PATH --client NAME\n\n"
     "Loads a configuration and all the files it names as serve would, prints every\n"
-    "problem, and asks the upstream whether it accepts the keys. Changes nothing.\n\n"
+    "problem, and asks the upstream whether it accepts the keys. Changes nothing.\n"
+    "--explain says instead what the gateway would do with a request of the client's,\n"
+    "and which rule decides; offline. Exit status: 0 allowed, 1 refused.\n\n"
     "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
     "      --offline      do not contact the upstream\n"
+    "      --explain METHOD PATH  which request, such as GET /v1/teams/t1/users\n"
+    "      --client NAME  whose request it is\n"
     "  -h, --help         this text\n";
 
 /*
@@ -64,7 +70,9 @@ static int check_online(const struct snapshot *snapshot)
     return status;
 }
 
-static int check(const char *path, bool is_offline)
+/* question: NULL for the whole check. */
+static int check(const char *path, bool is_offline,
+                 const struct explain_question *question)
 {
     struct problems problems = {0};
     struct snapshot *snapshot;
@@ -81,6 +89,12 @@ static int check(const char *path, bool is_offline)
         (void)fputs(problems.lines.bytes, stderr);
         problems_fini(&problems);
         return EXIT_CONFIG;
+    }
+    if (question != NULL) {
+        status = explain_request(snapshot, question);
+        snapshot_unref(snapshot);
+        problems_fini(&problems);
+        return status;
     }
     snapshot_warn_inert(snapshot);
     if (!is_offline)
@@ -99,9 +113,12 @@ int command_check(int argc, char **argv)
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
         {"offline", no_argument, NULL, 'o'},
+        {"explain", required_argument, NULL, 'e'},
+        {"client", required_argument, NULL, 'n'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
+    struct explain_question question = {.method = NULL};
     const char *path = DEFAULT_CONFIG;
     bool is_offline = false;
     int option;
@@ -115,6 +132,12 @@ int command_check(int argc, char **argv)
         case 'o':
             is_offline = true;
             break;
+        case 'e':
+            question.method = optarg;
+            break;
+        case 'n':
+            question.client = optarg;
+            break;
         case 'h':
             (void)fputs(help, stdout);
             return EXIT_FINE;
@@ -122,7 +145,13 @@ int command_check(int argc, char **argv)
             return command_bad_option("check", argv);
         }
     }
-    if (optind < argc)
-        return command_misused("check", "takes no arguments but options");
-    return check(path, is_offline);
+    if (question.method == NULL && question.client == NULL) {
+        if (optind < argc)
+            return command_misused("check", "takes no arguments but options");
+        return check(path, is_offline, NULL);
+    }
+    if (question.method == NULL || question.client == NULL || optind + 1 != argc)
+        return command_misused("check", "--explain takes METHOD PATH and --client NAME");
+    question.target = argv[optind];
+    return check(path, true, &question);
 }

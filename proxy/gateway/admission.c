@@ -255,24 +255,50 @@ static bool check_own(struct admission *admission, const struct http_head *head)
     return true;
 }
 
+/* All that is judged before anybody asks who the client is. */
+static bool check_request(struct admission *admission, const struct http_head *head,
+                          const struct snapshot *snapshot, char *scratch,
+                          struct http_path *path)
+{
+    *admission = (struct admission){.own_name = SPAN("")};
+    if (!check_method(admission, head) || !check_form(admission, head) ||
+        !check_path(admission, snapshot, scratch, path))
+        return false;
+    find_own(admission, path);
+    return !admission->is_own || check_own(admission, head);
+}
+
 bool admission_judge(struct admission *admission, const struct http_head *head,
                      const struct snapshot *snapshot, struct token_hasher *hasher,
                      int64_t now_wall_ms, char *scratch)
 {
     struct http_path path;
 
-    *admission = (struct admission){.own_name = SPAN("")};
-    if (!check_method(admission, head) || !check_form(admission, head) ||
-        !check_path(admission, snapshot, scratch, &path))
-        return false;
-    find_own(admission, &path);
-    if (admission->is_own && !check_own(admission, head))
+    if (!check_request(admission, head, snapshot, scratch, &path))
         return false;
     if (admission->needs_no_client)
         return true;
     if (!authenticate(admission, head, snapshot, hasher, now_wall_ms)) {
         note_operation(admission, snapshot, head->method, &path);
         return false;
+    }
+    return admission->is_own || authorize(admission, snapshot, head->method, &path);
+}
+
+bool admission_judge_as(struct admission *admission, const struct http_head *head,
+                        const struct snapshot *snapshot, const struct client *client,
+                        int64_t now_wall_ms, char *scratch)
+{
+    struct http_path path;
+
+    if (!check_request(admission, head, snapshot, scratch, &path))
+        return false;
+    if (admission->needs_no_client)
+        return true;
+    admission->client = client;
+    if (client_is_expired(client, now_wall_ms)) {
+        note_operation(admission, snapshot, head->method, &path);
+        return refuse(admission, REASON_TOKEN_EXPIRED);
     }
     return admission->is_own || authorize(admission, snapshot, head->method, &path);
 }

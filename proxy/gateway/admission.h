@@ -42,4 +42,9 @@ bool admission_judge(struct admission *admission, const struct http_head *head,
                      const struct snapshot *snapshot, struct token_hasher *hasher,
                      int64_t now_wall_ms, char *scratch);
 
+/* The same for a request that this client has shown to be its own: in any way. */
+bool admission_judge_as(struct admission *admission, const struct http_head *head,
+                        const struct snapshot *snapshot, const struct client *client,
+                        int64_t now_wall_ms, char *scratch);
+
 #endif

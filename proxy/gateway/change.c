@@ -6,6 +6,7 @@
 #include "gateway/caching.h"
 
 #include "base/clock.h"
+#include "gateway/effect.h"
 #include "gateway/exchange.h"
 #include "http/reference.h"
 
@@ -60,16 +61,15 @@ static void include_names(struct exchange *exchange, const char *const *names,
 
 void change_begin(struct exchange *exchange)
 {
-    const struct operation *operation = exchange->admission.operation;
-    const struct config_cache *cache = &exchange->snapshot->config->cache;
     struct change *change = &exchange->change;
+    const char *const *names;
+    size_t count;
 
     if (!exchange->is_mutating || change->has_begun)
         return;
-    if (operation != NULL)
-        include_names(exchange, operation->invalidates, operation->invalidates_count);
-    else
-        include_names(exchange, cache->other_invalidates, cache->other_invalidates_count);
+    names = effect_invalidates(exchange->snapshot->config, exchange->admission.operation,
+                               &count);
+    include_names(exchange, names, count);
     change->has_begun = true;
     for (int scope = 0; scope < GENERATIONS_SCOPES; scope++) {
         if (is_included(change, scope))

@@ -5,6 +5,7 @@
 #include "audit/trail.h"
 #include "base/clock.h"
 #include "base/secret.h"
+#include "gateway/effect.h"
 #include "gateway/exchange.h"
 #include "gateway/subject.h"
 
@@ -13,22 +14,8 @@
 
 enum recording_mode recording_mode(const struct exchange *exchange)
 {
-    const struct operation *operation = exchange->admission.operation;
-
-    if (!exchange->is_mutating)
-        return RECORDING_NONE;
-    if (operation != NULL && operation->is_audited)
-        return RECORDING_AWAITED;
-    switch (
-        (enum config_other_mutations)exchange->snapshot->config->audit.other_mutations) {
-    case CONFIG_OTHER_LOG:
-        return RECORDING_LOG;
-    case CONFIG_OTHER_REQUIRE:
-        return RECORDING_AWAITED;
-    case CONFIG_OTHER_OFF:
-        break;
-    }
-    return RECORDING_NONE;
+    return effect_recording(exchange->snapshot->config, exchange->admission.operation,
+                            exchange->is_mutating);
 }
 
 /* Memory */
@@ -80,16 +67,9 @@ void recording_hold(struct recording *recording, struct span content)
 
 static void note_invalidated(struct recording *recording, const struct exchange *exchange)
 {
-    const struct operation *operation = exchange->admission.operation;
-    const struct config_cache *cache = &exchange->snapshot->config->cache;
-
-    if (operation != NULL) {
-        recording->invalidated = operation->invalidates;
-        recording->invalidated_count = operation->invalidates_count;
-    } else {
-        recording->invalidated = cache->other_invalidates;
-        recording->invalidated_count = cache->other_invalidates_count;
-    }
+    recording->invalidated =
+        effect_invalidates(exchange->snapshot->config, exchange->admission.operation,
+                           &recording->invalidated_count);
 }
 
 static void on_deadline(void *owner)

@@ -360,6 +360,208 @@ START_TEST(a_client_may_what_is_allowed_and_not_denied)
 }
 END_TEST
 
+/* The rule, in words and places: what a person is told. */
+static const struct {
+    const char *members, *method, *path;
+    enum client_cause cause;
+    const char *pattern, *allowed;
+    bool is_default;
+} explained[] = {
+    {"", SESSION, CLIENT_CAUSE_ALLOWED, "*", NULL, true},
+    {"", OTHER, CLIENT_CAUSE_ALLOWED, "*", NULL, true},
+    {"", KEYS, CLIENT_CAUSE_NAMED_ONLY, "*", NULL, true},
+    {"\"allow\":[\"*\"]", SESSION, CLIENT_CAUSE_ALLOWED, "*", NULL, false},
+    {"\"allow\":[\"other\",\"manage*\"]", KEYS, CLIENT_CAUSE_NAMED_ONLY, "manage*", NULL,
+     false},
+    {"\"allow\":[\"*\",\"manageApiKeys\"]", KEYS, CLIENT_CAUSE_ALLOWED, "manageApiKeys",
+     NULL, false},
+    {"\"allow\":[\"get*\",\"getSession\"]", SESSION, CLIENT_CAUSE_ALLOWED, "get*", NULL,
+     false},
+    {"\"allow\":[]", SESSION, CLIENT_CAUSE_NOT_ALLOWED, NULL, NULL, false},
+    {"\"allow\":[\"list*\"]", OTHER, CLIENT_CAUSE_NOT_ALLOWED, NULL, NULL, false},
+    {"\"deny\":[\"list*\",\"getS*\"]", SESSION, CLIENT_CAUSE_DENIED, "getS*", "*", false},
+    {"\"allow\":[\"other\"],\"deny\":[\"*\"]", SESSION, CLIENT_CAUSE_DENIED, "*", NULL,
+     false},
+    {"\"deny\":[\"manage*\"]", KEYS, CLIENT_CAUSE_DENIED, "manage*", NULL, false},
+    {"\"teams\":[\"a\"]", MEMBERS, CLIENT_CAUSE_TEAM, "*", NULL, true},
+    {"\"teams\":[\"a\"]", SESSION, CLIENT_CAUSE_NO_TEAM, "*", NULL, true},
+    {"\"teams\":[\"t\"]", MEMBERS, CLIENT_CAUSE_ALLOWED, "*", NULL, true},
+    {"\"teams\":[\"a\"],\"deny\":[\"listTeamMembers\"]", MEMBERS, CLIENT_CAUSE_DENIED,
+     "listTeamMembers", "*", false},
+};
+
+static void assert_text_is(const char *got, const char *wanted)
+{
+    ck_assert((got == NULL) == (wanted == NULL));
+    if (got != NULL)
+        ck_assert_str_eq(got, wanted);
+}
+
+START_TEST(the_rule_that_decides_is_named)
+{
+    struct client_set *set = must_load(explained[_i].members);
+    struct client_explanation explanation;
+    char scratch[64];
+    enum http_fault fault;
+    struct http_path path;
+
+    ck_assert(http_path_split(span_of(explained[_i].path), true, scratch, &path, &fault));
+    client_explain(set, client_find(set, digest),
+                   operation_match(table, span_of(explained[_i].method), &path), &path,
+                   &explanation);
+    ck_assert_int_eq(explanation.cause, explained[_i].cause);
+    assert_text_is(explanation.pattern, explained[_i].pattern);
+    assert_text_is(explanation.allowed, explained[_i].allowed);
+    ck_assert_int_eq(explanation.is_default, explained[_i].is_default);
+    client_set_free(set);
+}
+END_TEST
+
+/* A small generator of its own, so that a failure can be repeated. */
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525U + 1013904223U;
+    return *state >> 8;
+}
+
+/* An id of the table, a glob of one, "other", or "*"; it always names something. */
+static void add_random_pattern(struct text *text, uint32_t *state)
+{
+    const char *id = table->operations[next_random(state) % table->count].id;
+    int from = (int)(next_random(state) % strlen(id));
+
+    switch (next_random(state) % 8) {
+    case 0:
+        text_add(text, SPAN("*"));
+        break;
+    case 1:
+        text_add(text, SPAN("other"));
+        break;
+    case 2:
+    case 3:
+        text_add_format(text, "%.*s*", from, id);
+        break;
+    case 4:
+        text_add_format(text, "*%s", id + from);
+        break;
+    case 5:
+        text_add_format(text, "%.*s*%s", from / 2, id, id + from);
+        break;
+    default:
+        text_add(text, span_of(id));
+        break;
+    }
+}
+
+static void add_random_list(struct text *text, const char *key, uint32_t *state)
+{
+    uint32_t count = next_random(state) % 5;
+
+    if (next_random(state) % 6 == 0)
+        return; /* the default */
+    text_add_format(text, "%s\"%s\":[", text->len > 0 ? "," : "", key);
+    for (uint32_t i = 0; i < count; i++) {
+        text_add(text, i > 0 ? SPAN(",\"") : SPAN("\""));
+        if (strcmp(key, "teams") == 0)
+            text_add_format(text, "%c", "*tu"[next_random(state) % 3]);
+        else
+            add_random_pattern(text, state);
+        text_add_byte(text, '"');
+    }
+    text_add_byte(text, ']');
+}
+
+/* The verdict that the rule by itself amounts to. */
+static enum client_verdict verdict_of(const struct client_explanation *explanation)
+{
+    switch (explanation->cause) {
+    case CLIENT_CAUSE_ALLOWED:
+        ck_assert_ptr_nonnull(explanation->pattern);
+        return CLIENT_MAY;
+    case CLIENT_CAUSE_DENIED:
+    case CLIENT_CAUSE_NAMED_ONLY:
+        ck_assert_ptr_nonnull(explanation->pattern);
+        return CLIENT_MAY_NOT_DO;
+    case CLIENT_CAUSE_NOT_ALLOWED:
+        ck_assert_ptr_null(explanation->pattern);
+        return CLIENT_MAY_NOT_DO;
+    case CLIENT_CAUSE_NO_TEAM:
+    case CLIENT_CAUSE_TEAM:
+        ck_assert_ptr_nonnull(explanation->pattern);
+        return CLIENT_MAY_NOT_TEAM;
+    }
+    return CLIENT_MAY_NOT_DO;
+}
+
+/* By the specification alone: no bits, no code that is shared with the set. */
+static enum client_verdict verdict_by_hand(const struct client *client,
+                                           const struct operation *operation)
+{
+    bool is_allowed = false;
+
+    for (size_t i = 0; i < client->allow_count; i++) {
+        struct span pattern = span_of(client->allow[i]);
+
+        if (operation == NULL)
+            is_allowed |=
+                span_equal(pattern, SPAN("*")) || span_equal(pattern, SPAN("other"));
+        else if (operation->is_named_only)
+            is_allowed |= span_equal(pattern, span_of(operation->id));
+        else
+            is_allowed |= span_matches_glob(span_of(operation->id), pattern);
+    }
+    for (size_t i = 0; i < client->deny_count; i++) {
+        struct span pattern = span_of(client->deny[i]);
+
+        if (operation != NULL
+                ? span_matches_glob(span_of(operation->id), pattern)
+                : span_equal(pattern, SPAN("*")) || span_equal(pattern, SPAN("other")))
+            is_allowed = false;
+    }
+    if (!is_allowed)
+        return CLIENT_MAY_NOT_DO;
+    for (size_t i = 0; i < client->team_count; i++) {
+        if (strcmp(client->teams[i], "*") == 0 ||
+            (strcmp(client->teams[i], "t") == 0 && operation != NULL &&
+             operation->team_segment != OPERATION_NO_SEGMENT))
+            return CLIENT_MAY;
+    }
+    return CLIENT_MAY_NOT_TEAM;
+}
+
+START_TEST(what_is_explained_is_what_is_decided)
+{
+    uint32_t state = (uint32_t)_i * 7919 + 1;
+    struct http_path path = {.count = HTTP_PATH_SEGMENTS};
+    struct text members = {0};
+    struct client_set *set;
+    const struct client *client;
+
+    for (unsigned i = 0; i < HTTP_PATH_SEGMENTS; i++)
+        path.segments[i] = SPAN("t");
+    add_random_list(&members, "allow", &state);
+    add_random_list(&members, "deny", &state);
+    add_random_list(&members, "teams", &state);
+    set = must_load(members.bytes != NULL ? members.bytes : "");
+    client = client_find(set, digest);
+    for (size_t i = 0; i <= table->count; i++) {
+        const struct operation *operation =
+            i < table->count ? &table->operations[i] : NULL;
+        enum client_verdict verdict = client_judge(set, client, operation, &path);
+        struct client_explanation explanation;
+
+        client_explain(set, client, operation, &path, &explanation);
+        ck_assert_msg(explanation.verdict == verdict &&
+                          verdict_of(&explanation) == verdict &&
+                          verdict_by_hand(client, operation) == verdict,
+                      "{%s} %s: %d", members.bytes,
+                      operation != NULL ? operation->id : "other", verdict);
+    }
+    client_set_free(set);
+    text_fini(&members);
+}
+END_TEST
+
 /* Tables larger than one word of bits. */
 START_TEST(every_operation_has_its_own_bit)
 {
@@ -443,6 +645,8 @@ int main(void)
     tcase_add_test(rates, a_bucket_outlives_its_set_for_the_next);
     tcase_add_loop_test(policy, a_client_may_what_is_allowed_and_not_denied, 0,
                         ROWS(policies));
+    tcase_add_loop_test(policy, the_rule_that_decides_is_named, 0, ROWS(explained));
+    tcase_add_loop_test(policy, what_is_explained_is_what_is_decided, 0, 400);
     tcase_add_test(policy, every_operation_has_its_own_bit);
     return run_suite_in_folder(suite);
 }

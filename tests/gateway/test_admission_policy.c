@@ -109,6 +109,31 @@ static void spell(struct text *out, const char *path, enum spelling spelling)
     text_add(out, spelling == WITH_QUERY ? SPAN("?/v1/api-keys") : SPAN(""));
 }
 
+/* What psgate check --explain would say of the same request. */
+static void check_judged_as(const struct judged *judged, const char *client)
+{
+    const struct client_set *set = judging.snapshot->clients;
+    char *scratch = malloc(judged->head.target.len);
+    struct admission admission;
+    bool is_found = false;
+
+    for (size_t i = 0; i < set->count; i++) {
+        if (strcmp(set->clients[i].name, client) != 0)
+            continue;
+        is_found = true;
+        ck_assert_int_eq(admission_judge_as(&admission, &judged->head, judging.snapshot,
+                                            &set->clients[i], (int64_t)JUDGING_NOW * 1000,
+                                            scratch),
+                         judged->is_admitted);
+        ck_assert_int_eq(admission.reason, judged->admission.reason);
+        ck_assert_ptr_eq(admission.operation, judged->admission.operation);
+        ck_assert_ptr_eq(admission.client, judged->admission.client);
+        ck_assert_int_eq(admission.is_exact, judged->admission.is_exact);
+    }
+    ck_assert(is_found);
+    free(scratch);
+}
+
 /* What this client is told; its policy and nothing else decides. */
 static void check_client(const char *method, const char *target, const char *operation,
                          const char *client, bool may)
@@ -120,6 +145,7 @@ static void check_client(const char *method, const char *target, const char *ope
     judging_ask(&judging, method, target, line.bytes, &judged);
     ck_assert_msg(judged.is_admitted == may, "%s: %s %s is %s", client, method, target,
                   may ? "refused" : "admitted");
+    check_judged_as(&judged, client);
     if (may && operation != NULL) {
         ck_assert_msg(judged.admission.operation != NULL, "%s is other", target);
         ck_assert_str_eq(judged.admission.operation->id, operation);
