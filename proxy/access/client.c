@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
+#include "access/certificate.h"
 #include "access/credential.h"
+#include "access/identity.h"
 #include "base/clock.h"
 
 #define OFFSET(field) offsetof(struct client, field)
@@ -118,22 +120,61 @@ static void read_concurrency(struct document *document, const struct place *plac
     document_read_burst(document, place, value, &client->limits.concurrency);
 }
 
-/* Members of later capabilities: their kind is checked, their value is not kept. */
-static void check_number(struct document *document, const struct place *place,
+static void read_subject(struct document *document, const struct place *place,
                          json_t *value, void *target)
 {
-    (void)target;
-    if (!json_is_null(value) &&
-        (!json_is_integer(value) || json_integer_value(value) < 0))
-        document_problem(document, place, "must be a whole number");
+    struct client *client = target;
+    const char *text = json_string_value(value);
+    struct span subject = span_make(text, text != NULL ? json_string_length(value) : 0);
+    struct text names = {0};
+    struct error error;
+
+    if (json_is_null(value))
+        return;
+    if (text == NULL) {
+        document_problem(document, place, "must be a string (a subject or SAN)");
+    } else if (!certificate_parse_subject(subject, &names, &error)) {
+        document_problem(document, place, "%s", error.text);
+    } else {
+        client->tls_subject = arena_copy(document->arena, subject);
+        client->certificate_names = span_make(
+            arena_copy(document->arena, span_make(names.bytes, names.len)), names.len);
+        if (client->tls_subject == NULL || client->certificate_names.at == NULL)
+            document_problem(document, place, "out of memory");
+    }
+    text_fini(&names);
 }
 
-static void check_subject(struct document *document, const struct place *place,
-                          json_t *value, void *target)
+/* The highest number is no id: the kernel's calls take it for "unchanged". */
+static bool read_id(struct document *document, const struct place *place, json_t *value,
+                    uint32_t *id)
 {
-    (void)target;
-    if (!json_is_string(value) && !json_is_null(value))
-        document_problem(document, place, "must be a string (a subject or SAN)");
+    if (json_is_null(value))
+        return false;
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        json_integer_value(value) >= UINT32_MAX) {
+        document_problem(document, place,
+                         "must be a whole number (id -u and id -g print them)");
+        return false;
+    }
+    *id = (uint32_t)json_integer_value(value);
+    return true;
+}
+
+static void read_uid(struct document *document, const struct place *place, json_t *value,
+                     void *target)
+{
+    struct client *client = target;
+
+    client->has_uid = read_id(document, place, value, &client->uid);
+}
+
+static void read_gid(struct document *document, const struct place *place, json_t *value,
+                     void *target)
+{
+    struct client *client = target;
+
+    client->has_gid = read_id(document, place, value, &client->gid);
 }
 
 static const struct document_option client_options[] = {
@@ -148,8 +189,9 @@ static const struct document_option client_options[] = {
     {.key = "rate", .kind = OPTION_RATE, .offset = OFFSET(limits.rate)},
     {.key = "burst", .kind = OPTION_CUSTOM, .read = read_burst},
     {.key = "concurrency", .kind = OPTION_CUSTOM, .read = read_concurrency},
-    {.key = "tls_subject", .kind = OPTION_CUSTOM, .read = check_subject},
-    {.key = "uid", .kind = OPTION_CUSTOM, .read = check_number},
+    {.key = "tls_subject", .kind = OPTION_CUSTOM, .read = read_subject},
+    {.key = "uid", .kind = OPTION_CUSTOM, .read = read_uid},
+    {.key = "gid", .kind = OPTION_CUSTOM, .read = read_gid},
     {.key = "admin", .kind = OPTION_BOOL, .offset = OFFSET(is_admin)},
     {0},
 };
@@ -297,6 +339,10 @@ static void index_client(struct document *document, const struct place *place,
     if (client->has_token && !table_add(set->by_digest, key, client))
         document_problem(document, place,
                          "has the token of another client (each needs its own)");
+    if (!identity_index(set, client))
+        document_problem(document, place,
+                         "has the tls_subject, or the uid and gid, of another client "
+                         "(each needs its own)");
 }
 
 /* null is as good as absent. */
@@ -305,11 +351,6 @@ static bool has_member(const json_t *object, const char *name)
     const json_t *value = json_object_get(object, name);
 
     return value != NULL && !json_is_null(value);
-}
-
-static bool has_inert_member(const json_t *object)
-{
-    return has_member(object, "tls_subject") || has_member(object, "uid");
 }
 
 /* A name that no scope of an operation table has: those are without spaces by habit. */
@@ -358,12 +399,12 @@ static void read_client(struct document *document, const struct place *place,
     if (client->name == NULL || client->credential == NULL)
         return; /* a problem; the set is not going to be used */
     if (!has_member(value, "token_sha256") && !has_member(value, "tls_subject") &&
-        !has_member(value, "uid"))
+        !has_member(value, "uid") && !has_member(value, "gid"))
         document_problem(document, place,
-                         "has no identity (token_sha256; psgate token create makes one)");
+                         "has no identity (token_sha256, which psgate token create "
+                         "makes, tls_subject, uid or gid)");
     client->may_any_team = has_any_team(client);
     client->credential_scope = scope_of(document, client->credential);
-    loading->set->has_inert_members |= has_inert_member(value);
     check_limits(document, place, &client->limits);
     check_credential(document, place, loading, client);
     resolve_patterns(document, place, loading, client);
@@ -411,11 +452,13 @@ struct client_set *client_set_load(const char *path, const struct config *config
     struct document document;
     unsigned before = problems->count;
 
-    if (set != NULL)
+    if (set != NULL) {
         set->by_digest = table_new();
-    if (set == NULL || set->by_digest == NULL) {
+        set->by_identity = table_new();
+    }
+    if (set == NULL || set->by_digest == NULL || set->by_identity == NULL) {
         problems_add(problems, path, "out of memory");
-        free(set);
+        client_set_free(set);
         return NULL;
     }
     set->other_bit = table->count;
@@ -489,6 +532,7 @@ void client_set_free(struct client_set *set)
         return;
     for (size_t i = 0; i < set->count; i++)
         rate_bucket_drop(set->clients[i].bucket);
+    table_free(set->by_identity);
     table_free(set->by_digest);
     arena_fini(&set->arena);
     free(set);

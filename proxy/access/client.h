@@ -21,8 +21,12 @@ struct client {
     const char *name;
     bool has_token;
     unsigned char digest[TOKEN_DIGEST_BYTES]; /* of the token; the set's index */
-    int64_t expires_ms;                       /* wall clock; INT64_MAX: never */
-    const char *expires;                      /* as written, or NULL */
+    const char *tls_subject;                  /* as written, or NULL */
+    struct span certificate_names;            /* what it stands for: certificate.h */
+    bool has_uid, has_gid;                    /* of the unix socket's peer */
+    uint32_t uid, gid;
+    int64_t expires_ms;           /* wall clock; INT64_MAX: never */
+    const char *expires;          /* as written, or NULL */
     const char *credential;       /* its name; a credential of the configuration */
     const char *credential_scope; /* the cache's scope of all that it may read */
     const char *const *allow;
@@ -43,8 +47,8 @@ struct client_set {
     struct client *clients;
     size_t count;
     struct table *by_digest;
+    struct table *by_identity; /* identity.h */
     size_t other_bit;
-    bool has_inert_members; /* tls_subject or uid: no effect in this version */
 };
 
 /*

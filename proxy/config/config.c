@@ -33,6 +33,7 @@ static const struct document_option tls_options[] = {
      .offset = OFFSET(config_tls, private_key),
      .is_required = true},
     {.key = "client_ca", .kind = OPTION_PATH, .offset = OFFSET(config_tls, client_ca)},
+    {.key = "client_crl", .kind = OPTION_PATH, .offset = OFFSET(config_tls, client_crl)},
     {.key = "client_auth",
      .kind = OPTION_CHOICE,
      .offset = OFFSET(config_tls, client_auth),
@@ -54,6 +55,10 @@ static void read_listen_tls(struct document *document, const struct place *place
         document_problem(document, place,
                          "client_auth needs client_ca (the authority that signs the "
                          "clients' certificates)");
+    if (listen->tls.client_crl != NULL &&
+        listen->tls.client_auth == CONFIG_CLIENT_AUTH_NONE)
+        document_problem(document, place,
+                         "client_crl needs client_auth (\"optional\" or \"required\")");
 }
 
 static void read_listen_address(struct document *document, const struct place *place,

@@ -24,8 +24,9 @@ enum config_client_auth {
 struct config_tls {
     const char *certificate; /* a PEM file, with its chain */
     const char *private_key;
-    const char *client_ca; /* NULL: clients show no certificate */
-    int client_auth;       /* enum config_client_auth */
+    const char *client_ca;  /* NULL: clients show no certificate */
+    const char *client_crl; /* NULL: revocation is not looked at */
+    int client_auth;        /* enum config_client_auth */
 };
 
 struct config_listen {

@@ -56,7 +56,7 @@ void access_log_write(const struct exchange *exchange)
         return;
     line.count = 0;
     if (exchange->conn != NULL)
-        add_text(&line, "source.address", span_of(exchange->conn->peer));
+        add_text(&line, "source.address", span_of(exchange->conn->caller.text));
     add_request(&line, exchange);
     add_number(&line, "http.response.status_code", exchange->status);
     add_number(&line, "event.duration",

@@ -125,10 +125,59 @@ static bool identify(struct admission *admission, const struct snapshot *snapsho
     return true;
 }
 
-/* INTERFACES, "On the wire": which credential counts, and that two must agree. */
-static bool authenticate(struct admission *admission, const struct http_head *head,
-                         const struct snapshot *snapshot, struct token_hasher *hasher,
-                         int64_t now_wall_ms)
+/* What is wrong with the connection's identity, if no client goes by it. */
+static bool refuse_nobody(struct admission *admission, const struct identity *identity)
+{
+    if (identity->certificate != NULL) {
+        if (identity->certificate->is_unusable)
+            admission->detail = "the certificate has too many names, or broken ones";
+        return refuse(admission, REASON_CERTIFICATE_UNKNOWN);
+    }
+    return refuse(admission, identity->has_process ? REASON_PEER_UNKNOWN
+                                                   : REASON_CREDENTIAL_MISSING);
+}
+
+/*
+ * The connection's identity comes last: it names the client of a request that shows no
+ * credential, and must not name another than a credential does.
+ */
+static bool identify_connection(struct admission *admission,
+                                const struct snapshot *snapshot,
+                                const struct identity *identity, int64_t now_wall_ms)
+{
+    bool has_certificate = identity->certificate != NULL;
+    const struct client *client;
+
+    if (identity->is_refused)
+        return refuse(admission, REASON_CERTIFICATE_REFUSED);
+    if (has_certificate && now_wall_ms >= identity->valid_until_ms)
+        return refuse(admission, REASON_CERTIFICATE_EXPIRED);
+    switch (identity_find(identity, snapshot->clients, now_wall_ms, &client)) {
+    case IDENTITY_AMBIGUOUS:
+        return refuse(admission, has_certificate ? REASON_CERTIFICATE_AMBIGUOUS
+                                                 : REASON_PEER_AMBIGUOUS);
+    case IDENTITY_NONE:
+        return admission->client != NULL || refuse_nobody(admission, identity);
+    case IDENTITY_FOUND:
+        break;
+    }
+    if (admission->client != NULL)
+        return strcmp(client->name, admission->client->name) == 0 ||
+               refuse(admission, REASON_CREDENTIALS_DIFFER);
+    if (client_is_expired(client, now_wall_ms))
+        return refuse(admission, REASON_CLIENT_EXPIRED);
+    admission->client = client;
+    admission->auth = has_certificate ? "certificate" : "peer";
+    return true;
+}
+
+/*
+ * The credential fields: which of them counts, and that two must agree. True without a
+ * client: there is none.
+ */
+static bool identify_fields(struct admission *admission, const struct http_head *head,
+                            const struct snapshot *snapshot, struct token_hasher *hasher,
+                            int64_t now_wall_ms)
 {
     const struct client *other = NULL;
     struct shown shown;
@@ -157,10 +206,23 @@ static bool authenticate(struct admission *admission, const struct http_head *he
         }
         return true;
     }
-    if (bearer_counts)
+    if (bearer_counts || !shown.has_authorization)
         return true;
-    return refuse(admission, shown.has_authorization ? REASON_CREDENTIAL_MALFORMED
-                                                     : REASON_CREDENTIAL_MISSING);
+    return refuse(admission, REASON_CREDENTIAL_MALFORMED);
+}
+
+/* INTERFACES, "On the wire": the order of credentials. */
+static bool authenticate(struct admission *admission, const struct http_head *head,
+                         const struct identity *identity, const struct snapshot *snapshot,
+                         struct token_hasher *hasher, int64_t now_wall_ms)
+{
+    if (!identify_fields(admission, head, snapshot, hasher, now_wall_ms))
+        return false;
+    if (identity->vouched == NULL || admission->client != NULL)
+        return identify_connection(admission, snapshot, identity, now_wall_ms);
+    admission->client = identity->vouched;
+    admission->auth = identity->vouched_auth;
+    return true;
 }
 
 static bool judge_path(struct admission *admission, const struct snapshot *snapshot,
@@ -269,8 +331,8 @@ static bool check_request(struct admission *admission, const struct http_head *h
 }
 
 bool admission_judge(struct admission *admission, const struct http_head *head,
-                     const struct snapshot *snapshot, struct token_hasher *hasher,
-                     int64_t now_wall_ms, char *scratch)
+                     const struct identity *identity, const struct snapshot *snapshot,
+                     struct token_hasher *hasher, int64_t now_wall_ms, char *scratch)
 {
     struct http_path path;
 
@@ -278,7 +340,7 @@ bool admission_judge(struct admission *admission, const struct http_head *head,
         return false;
     if (admission->needs_no_client)
         return true;
-    if (!authenticate(admission, head, snapshot, hasher, now_wall_ms)) {
+    if (!authenticate(admission, head, identity, snapshot, hasher, now_wall_ms)) {
         note_operation(admission, snapshot, head->method, &path);
         return false;
     }

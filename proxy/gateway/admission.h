@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "access/identity.h"
 #include "gateway/reason.h"
 #include "gateway/snapshot.h"
 #include "http/body.h"
@@ -23,7 +24,7 @@ struct admission {
     bool needs_no_client;   /* a health probe */
     bool has_loggable_path; /* the path was read whole, and no token stands in it */
     const struct client *client;
-    const char *auth;  /* how the client showed who it is: "bearer" or "api_key" */
+    const char *auth;  /* how it showed that: bearer, api_key, certificate or peer */
     struct span token; /* as presented: what to blank in the query */
     const struct operation *operation; /* NULL: other */
     bool is_exact; /* the path is spelled just as the operation's template */
@@ -34,13 +35,14 @@ struct admission {
 };
 
 /*
- * Judges a complete request head. scratch takes the decoded path: at least as many bytes
+ * Judges a complete request head, which came from somebody whose connection says who it
+ * is, or says nothing. scratch takes the decoded path: at least as many bytes
  * as the target has; own_name points into it or into the head. False: refused, see
  * reason.
  */
 bool admission_judge(struct admission *admission, const struct http_head *head,
-                     const struct snapshot *snapshot, struct token_hasher *hasher,
-                     int64_t now_wall_ms, char *scratch);
+                     const struct identity *identity, const struct snapshot *snapshot,
+                     struct token_hasher *hasher, int64_t now_wall_ms, char *scratch);
 
 /* The same for a request that this client has shown to be its own: in any way. */
 bool admission_judge_as(struct admission *admission, const struct http_head *head,

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "gateway/exchange.h"
+#include "net/tls.h"
 
 enum {
     LINGER_MS = 2000,
@@ -578,23 +579,48 @@ static void on_drained(void *owner)
     exchange_on_client_drained(conn->exchange);
 }
 
+static void on_open(void *owner)
+{
+    struct conn *conn = owner;
+
+    caller_take_certificate(&conn->caller, conn->stream.ssl);
+}
+
+/* Operators renew revocation lists; everything else about it is the client's. */
+static void log_refused_certificate(const struct conn *conn)
+{
+    char why[256];
+
+    stream_describe_fault(&conn->stream, why, sizeof(why));
+    if (tls_is_about_crl(conn->stream.ssl))
+        log_warn("client %s: its certificate was refused: %s (renew or complete "
+                 "listen[].tls.client_crl and reload)",
+                 conn->caller.text, why);
+    else
+        log_info("client %s: its certificate was refused: %s", conn->caller.text, why);
+}
+
 static void on_failed(void *owner)
 {
+    const struct conn *conn = owner;
+
+    if (!conn->stream.is_open && conn->stream.fault == STREAM_TLS_CERTIFICATE)
+        log_refused_certificate(conn);
     conn_close(owner, CONN_CLOSE_CLIENT_LEFT);
 }
 
 /* Beginning and end */
 
-static const struct stream_events stream_events = {NULL, on_readable, on_drained,
+static const struct stream_events stream_events = {on_open, on_readable, on_drained,
                                                    on_failed};
 
 void conn_accept(struct station *station, int fd, const struct sockaddr *peer,
-                 SSL_CTX *context)
+                 struct trust *trust)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
 
-    if (conn == NULL || !stream_init_accepted(&conn->stream, station->worker, fd, context,
-                                              &stream_events, conn)) {
+    if (conn == NULL || !stream_init_accepted(&conn->stream, station->worker, fd,
+                                              trust->tls, &stream_events, conn)) {
         if (conn == NULL)
             evutil_closesocket(fd);
         free(conn);
@@ -603,7 +629,7 @@ void conn_accept(struct station *station, int fd, const struct sockaddr *peer,
     }
     conn->station = station;
     conn->opened_ms = clock_monotonic_ms();
-    peer_format(peer, conn->peer);
+    caller_init(&conn->caller, trust, fd, peer);
     deadline_init(&conn->deadline, station->worker, on_deadline, conn);
     deadline_set(&conn->deadline, limits_of(conn)->header_timeout_ms);
     station_add_conn(station, conn);
@@ -622,7 +648,7 @@ static void log_close(const struct conn *conn, enum conn_close_reason reason)
     if (!log_is_on(LOG_DEBUG))
         return;
     log_debug("client %s: closed in state %s: %s%s, %llu bytes in, %llu out, %lld ms",
-              conn->peer, state_names[conn->state], close_reasons[reason].text,
+              conn->caller.text, state_names[conn->state], close_reasons[reason].text,
               close_reasons[reason].is_error ? " (error)" : "",
               (unsigned long long)conn->stream.bytes_read,
               (unsigned long long)conn->stream.bytes_written,
@@ -656,6 +682,7 @@ void conn_close(struct conn *conn, enum conn_close_reason reason)
     else
         stream_close(&conn->stream);
     drop_input(conn);
+    caller_fini(&conn->caller);
     station_remove_conn(conn->station, conn);
     worker_retire(conn->station->worker, &conn->retired, free_conn);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/span.h"
+#include "gateway/caller.h"
 #include "gateway/station.h"
 #include "net/deadline.h"
 #include "net/stream.h"
@@ -55,15 +56,15 @@ struct conn {
     bool peer_has_ended; /* FIN came: what was asked is answered, then that is all */
     bool is_advancing;   /* conn_advance is on the stack */
     bool is_cut;         /* the answer must not look complete */
-    char peer[PEER_TEXT_BYTES];
+    struct caller caller;
 
     struct conn *next, **link; /* in the station's list */
     struct retired retired;
 };
 
-/* Takes over an accepted descriptor. context: the listener's TLS, or NULL. */
+/* Takes over an accepted descriptor, with the listener's TLS. */
 void conn_accept(struct station *station, int fd, const struct sockaddr *peer,
-                 SSL_CTX *context);
+                 struct trust *trust);
 
 /* The one way out. May be called twice. */
 void conn_close(struct conn *conn, enum conn_close_reason reason);

@@ -313,9 +313,9 @@ void exchange_begin(struct exchange *exchange)
 
     use_present_snapshot(exchange);
     limits = &exchange->snapshot->config->limits;
-    is_admitted =
-        admission_judge(admission, &exchange->head, exchange->snapshot, station->hasher,
-                        clock_wall_ms(), station->path_scratch);
+    is_admitted = admission_judge(
+        admission, &exchange->head, caller_identify(&exchange->conn->caller),
+        exchange->snapshot, station->hasher, clock_wall_ms(), station->path_scratch);
 
     http_body_init(&exchange->body, admission->framing, admission->length,
                    (uint32_t)limits->header_bytes, (uint16_t)limits->headers);
@@ -325,7 +325,9 @@ void exchange_begin(struct exchange *exchange)
         exchange->keep_alive = exchange->keep_alive && exchange->body.is_done &&
                                reason_row(admission->reason)->status != 400 &&
                                reason_row(admission->reason)->status < 500;
-        if (admission->reason == REASON_METHOD_REFUSED)
+        if (admission->reason == REASON_METHOD_REFUSED ||
+            admission->reason == REASON_CERTIFICATE_REFUSED ||
+            admission->reason == REASON_CERTIFICATE_EXPIRED)
             exchange->keep_alive = false;
         exchange_reply_error(exchange, admission->reason, admission->detail);
     } else if (admission->is_own) {
@@ -390,6 +392,9 @@ static struct exchange *copy_for_fetch(const struct exchange *source)
 {
     struct exchange *fetch = take_spare(source->station);
     struct station *station = source->station;
+    /* Whoever asked has been told apart by the same snapshot, and may be gone by now. */
+    const struct identity identity = {.vouched = source->admission.client,
+                                      .vouched_auth = source->admission.auth};
 
     if (fetch == NULL)
         return NULL;
@@ -405,7 +410,7 @@ static struct exchange *copy_for_fetch(const struct exchange *source)
     memcpy(fetch->kept_input, source->head.bytes, source->head.len);
     if (http_head_parse(&fetch->head, fetch->kept_input, source->head.len,
                         source->head.len + 1) != HTTP_PARSE_DONE ||
-        !admission_judge(&fetch->admission, &fetch->head, fetch->snapshot,
+        !admission_judge(&fetch->admission, &fetch->head, &identity, fetch->snapshot,
                          station->hasher, clock_wall_ms(), station->path_scratch)) {
         exchange_free(fetch);
         return NULL;

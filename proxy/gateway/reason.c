@@ -55,8 +55,42 @@ static const struct reason_row rows[REASON_COUNT] = {
     [REASON_TOKEN_EXPIRED] = {401, UNAUTHORIZED, DENIED, "the token has expired",
                               "ask for a new one (psgate token create)", CHALLENGE},
     [REASON_CREDENTIALS_DIFFER] = {401, UNAUTHORIZED, DENIED,
-                                   "Authorization and X-Api-Key name different clients",
+                                   "the credentials of this request name different "
+                                   "clients (Authorization, X-Api-Key, or who the "
+                                   "connection is from)",
                                    "send only one of them", CHALLENGE},
+    [REASON_CERTIFICATE_UNKNOWN] = {401, UNAUTHORIZED, DENIED,
+                                    "no client has a name of this certificate",
+                                    "send a token, or ask for a client with its subject "
+                                    "or SAN as tls_subject",
+                                    CHALLENGE},
+    [REASON_CERTIFICATE_AMBIGUOUS] = {401, UNAUTHORIZED, DENIED,
+                                      "more than one client has a name of this "
+                                      "certificate",
+                                      "have the operator keep one tls_subject of them",
+                                      CHALLENGE},
+    [REASON_CERTIFICATE_EXPIRED] = {401, UNAUTHORIZED, DENIED,
+                                    "the connection's certificate has expired",
+                                    "connect again with a new one", CHALLENGE},
+    [REASON_CERTIFICATE_REFUSED] =
+        {401, UNAUTHORIZED, DENIED,
+         "the certificate that the connection began with, or began without, is not "
+         "accepted any more",
+         "connect again with one that the listener's client_ca and client_crl allow",
+         CHALLENGE},
+    [REASON_PEER_UNKNOWN] = {401, UNAUTHORIZED, DENIED,
+                             "no token was sent, and no client has the uid or gid of the "
+                             "process that sent this",
+                             "send Authorization: Bearer TOKEN, or ask for a client with "
+                             "that uid",
+                             CHALLENGE},
+    [REASON_PEER_AMBIGUOUS] = {401, UNAUTHORIZED, DENIED,
+                               "more than one client has the uid or gid of the process "
+                               "that sent this",
+                               "have the operator keep one of them", CHALLENGE},
+    [REASON_CLIENT_EXPIRED] = {401, UNAUTHORIZED, DENIED,
+                               "the client that the connection is from has expired",
+                               "ask for a new expires in the clients file", CHALLENGE},
     [REASON_OPERATION_FORBIDDEN] =
         {403, "FORBIDDEN", DENIED, "this client may not do that",
          "see GET /.psgate/whoami, or ask for the operation to "

@@ -11,10 +11,12 @@
 
 static SSL_CTX *load_listener_tls(const struct config_tls *tls, struct error *error)
 {
+    bool asks = tls->client_auth != CONFIG_CLIENT_AUTH_NONE;
     const struct tls_server_options options = {
         .certificate = tls->certificate,
         .private_key = tls->private_key,
-        .client_ca = tls->client_auth != CONFIG_CLIENT_AUTH_NONE ? tls->client_ca : NULL,
+        .client_ca = asks ? tls->client_ca : NULL,
+        .client_crl = asks ? tls->client_crl : NULL,
         .requires_client_certificate = tls->client_auth == CONFIG_CLIENT_AUTH_REQUIRED,
     };
 
@@ -258,15 +260,27 @@ const struct tripwire *snapshot_tripwire(const struct snapshot *snapshot,
     return snapshot->tripwires[index * CREDENTIAL_KEYS + (size_t)slot];
 }
 
+/* Handshakes fail until there is a new list: whoever reloads should know. */
+static void warn_stale_crls(const struct snapshot *snapshot)
+{
+    const struct config *config = snapshot->config;
+    char text[256];
+
+    for (size_t i = 0; i < config->listen_count; i++) {
+        if (snapshot->tls[i] != NULL &&
+            tls_has_stale_crl(snapshot->tls[i], text, sizeof(text)))
+            log_warn("%s: the revocation list of %s: the certificates of that issuer are "
+                     "refused (renew listen[%zu].tls.client_crl and reload)",
+                     config->listen[i].tls.client_crl, text, i);
+    }
+}
+
 void snapshot_warn_inert(const struct snapshot *snapshot)
 {
     const struct config *config = snapshot->config;
 
+    warn_stale_crls(snapshot);
     for (size_t i = 0; config->inert[i] != NULL; i++)
         log_warn("%s: the section \"%s\" is checked, but has no effect in this version",
                  config->path, config->inert[i]);
-    if (snapshot->clients->has_inert_members)
-        log_warn(
-            "%s: tls_subject and uid are checked, but have no effect in this version",
-            config->clients_file);
 }

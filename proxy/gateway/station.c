@@ -17,7 +17,7 @@ struct door {
     struct station *station;
     struct acceptor *acceptor;
     const struct listener *listener; /* lives until every station has dropped its door */
-    SSL_CTX *tls;                    /* a reference, or NULL: plain */
+    struct trust *trust;             /* a reference */
     struct door *next;
 };
 
@@ -101,13 +101,13 @@ static void on_accept(void *arg, int fd, const struct sockaddr *peer)
 {
     struct door *door = arg;
 
-    conn_accept(door->station, fd, peer, door->tls);
+    conn_accept(door->station, fd, peer, door->trust);
 }
 
 static void close_door(struct door *door)
 {
     acceptor_close(door->acceptor);
-    SSL_CTX_free(door->tls);
+    trust_unref(door->trust);
     free(door);
 }
 
@@ -122,8 +122,13 @@ static struct door *open_door(struct station *station, const struct listener *li
     }
     door->station = station;
     door->listener = listener;
-    door->acceptor = acceptor_new(station->worker, listener, on_accept, door, error);
+    door->trust = trust_new();
+    if (door->trust == NULL)
+        (void)error_set(error, "out of memory");
+    else
+        door->acceptor = acceptor_new(station->worker, listener, on_accept, door, error);
     if (door->acceptor == NULL) {
+        trust_unref(door->trust);
         free(door);
         return NULL;
     }
@@ -164,7 +169,6 @@ static bool change_doors(struct station *station, struct listener *const *listen
 
     for (size_t i = 0; i < count; i++) {
         struct door *door = take_door(&station->doors, listeners[i]);
-        SSL_CTX *tls = station->snapshot->tls[i];
 
         if (door == NULL)
             door = open_door(station, listeners[i], error);
@@ -172,10 +176,7 @@ static bool change_doors(struct station *station, struct listener *const *listen
             is_whole = false;
             continue;
         }
-        if (tls != NULL)
-            (void)SSL_CTX_up_ref(tls);
-        SSL_CTX_free(door->tls);
-        door->tls = tls;
+        trust_change(door->trust, station->snapshot->tls[i]);
         door->next = kept;
         kept = door;
     }

@@ -6,7 +6,7 @@ enum { MOST_AGENT_BYTES = 512, MOST_REQUEST_ID_BYTES = 128 };
 
 struct span subject_source(const struct exchange *exchange)
 {
-    const char *peer = exchange->conn != NULL ? exchange->conn->peer : "";
+    const char *peer = exchange->conn != NULL ? exchange->conn->caller.text : "";
     const char *colon = strrchr(peer, ':');
     size_t len = colon != NULL ? (size_t)(colon - peer) : strlen(peer);
 

@@ -22,7 +22,8 @@ bool subject_write(const struct exchange *exchange, const char *id,
 /* Whether the value, whole, holds a token: the exchange's own or any. */
 bool subject_is_secret(const void *exchange, struct span value);
 
-/* Who is behind the connection: "192.0.2.7", or "unix". Borrowed from the connection. */
+/* Who is behind the connection: "192.0.2.7", or "unix uid 1000". Borrowed from the
+ * connection. */
 struct span subject_source(const struct exchange *exchange);
 
 #endif

@@ -30,6 +30,19 @@ void peer_format(const struct sockaddr *address, char text[PEER_TEXT_BYTES])
                        address->sa_family == AF_UNIX ? "unix" : "unknown");
 }
 
+bool peer_read_process(int fd, uint32_t *uid, uint32_t *gid)
+{
+    struct ucred process;
+    socklen_t len = sizeof(process);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &process, &len) != 0 ||
+        len != sizeof(process) || process.uid == (uid_t)-1)
+        return false;
+    *uid = process.uid;
+    *gid = process.gid;
+    return true;
+}
+
 static socklen_t fill_ip(struct sockaddr_storage *storage, const char *host,
                          uint16_t port)
 {

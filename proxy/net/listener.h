@@ -25,6 +25,9 @@ struct peer {
 enum { PEER_TEXT_BYTES = 64 };
 void peer_format(const struct sockaddr *address, char text[PEER_TEXT_BYTES]);
 
+/* The process that has connected to a unix socket, as it was when it did. */
+bool peer_read_process(int fd, uint32_t *uid, uint32_t *gid);
+
 struct listener {
     int fd;
     char *address; /* as configured: what tells listeners apart over a reload */

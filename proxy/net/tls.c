@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+
+enum { MOST_INTERMEDIATES = 8 };
 
 struct tls_client {
     SSL_CTX *context;
@@ -82,6 +85,42 @@ static bool load_identity(SSL_CTX *context, const struct tls_server_options *opt
     return true;
 }
 
+/* With lists, every certificate of a chain needs one of its issuer that is in force. */
+static bool load_revocations(SSL_CTX *context, const char *file, struct error *error)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(context);
+    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+    if (lookup == NULL || X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) <= 0)
+        return fail(error, "cannot load the revocation lists in", file);
+    (void)X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+    return true;
+}
+
+/*
+ * A resumed session is not verified: what it was made with may have expired or been
+ * revoked since. Whoever has shown a certificate shows it again.
+ */
+static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *session,
+                                   const unsigned char *name, size_t name_len,
+                                   SSL_TICKET_STATUS status, void *arg)
+{
+    (void)ssl;
+    (void)name;
+    (void)name_len;
+    (void)arg;
+    switch (status) {
+    case SSL_TICKET_SUCCESS:
+    case SSL_TICKET_SUCCESS_RENEW:
+        if (SSL_SESSION_get0_peer(session) != NULL)
+            return SSL_TICKET_RETURN_IGNORE_RENEW;
+        return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE
+                                            : SSL_TICKET_RETURN_USE_RENEW;
+    default:
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    }
+}
+
 static bool load_client_authority(SSL_CTX *context,
                                   const struct tls_server_options *options,
                                   struct error *error)
@@ -96,7 +135,10 @@ static bool load_client_authority(SSL_CTX *context,
     if (options->requires_client_certificate)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(context, mode, NULL);
-    return true;
+    SSL_CTX_set_verify_depth(context, MOST_INTERMEDIATES);
+    return SSL_CTX_set_session_ticket_cb(context, NULL, on_ticket, NULL) == 1 &&
+           (options->client_crl == NULL ||
+            load_revocations(context, options->client_crl, error));
 }
 
 SSL_CTX *tls_server_context(const struct tls_server_options *options, struct error *error)
@@ -115,6 +157,108 @@ SSL_CTX *tls_server_context(const struct tls_server_options *options, struct err
         return context;
     SSL_CTX_free(context);
     return NULL;
+}
+
+static int64_t to_wall_ms(const ASN1_TIME *when)
+{
+    struct tm tm;
+
+    if (when == NULL || ASN1_TIME_to_tm(when, &tm) != 1)
+        return INT64_MIN;
+    return (int64_t)timegm(&tm) * 1000;
+}
+
+int64_t tls_chain_valid_until_ms(const STACK_OF(X509) * chain)
+{
+    int64_t until_ms = chain != NULL ? INT64_MAX : INT64_MIN;
+
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        int64_t end_ms = to_wall_ms(X509_get0_notAfter(sk_X509_value(chain, i)));
+
+        until_ms = end_ms < until_ms ? end_ms : until_ms;
+    }
+    return until_ms;
+}
+
+bool tls_verify_client(SSL_CTX *context, X509 *certificate, STACK_OF(X509) * chain,
+                       int64_t *valid_until_ms, char *why, size_t len)
+{
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    bool is_good = false;
+
+    (void)snprintf(why, len, "out of memory");
+    if (check != NULL &&
+        X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context), certificate, chain) ==
+            1 &&
+        X509_STORE_CTX_set_default(check, "ssl_client") == 1) {
+        X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(check),
+                                         SSL_CTX_get_security_level(context));
+        X509_STORE_CTX_set_depth(check, MOST_INTERMEDIATES);
+        is_good = X509_verify_cert(check) == 1;
+        (void)snprintf(why, len, "%s",
+                       X509_verify_cert_error_string(X509_STORE_CTX_get_error(check)));
+        if (is_good)
+            *valid_until_ms = tls_chain_valid_until_ms(X509_STORE_CTX_get0_chain(check));
+    }
+    X509_STORE_CTX_free(check);
+    ERR_clear_error();
+    return is_good;
+}
+
+bool tls_is_about_crl(const SSL *ssl)
+{
+    switch (SSL_get_verify_result(ssl)) {
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD:
+    case X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void describe_crl(const X509_CRL *crl, const char *what, const ASN1_TIME *when,
+                         char *text, size_t len)
+{
+    BIO *out = BIO_new(BIO_s_mem());
+    char *bytes;
+    long put;
+
+    if (out == NULL)
+        return;
+    (void)X509_NAME_print_ex(out, X509_CRL_get_issuer(crl), 0, XN_FLAG_RFC2253);
+    (void)BIO_printf(out, " %s ", what);
+    (void)ASN1_TIME_print(out, when);
+    put = BIO_get_mem_data(out, &bytes);
+    (void)snprintf(text, len, "%.*s", (int)put, bytes);
+    BIO_free(out);
+}
+
+bool tls_has_stale_crl(SSL_CTX *context, char *text, size_t len)
+{
+    STACK_OF(X509_OBJECT) *objects =
+        X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
+    bool is_stale = false;
+
+    for (int i = 0; i < sk_X509_OBJECT_num(objects) && !is_stale; i++) {
+        X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+        const ASN1_TIME *begin = crl != NULL ? X509_CRL_get0_lastUpdate(crl) : NULL;
+        const ASN1_TIME *end = crl != NULL ? X509_CRL_get0_nextUpdate(crl) : NULL;
+
+        if (end != NULL && X509_cmp_current_time(end) < 0) {
+            describe_crl(crl, "has expired on", end, text, len);
+            is_stale = true;
+        } else if (begin != NULL && X509_cmp_current_time(begin) > 0) {
+            describe_crl(crl, "is not in force before", begin, text, len);
+            is_stale = true;
+        }
+    }
+    ERR_clear_error();
+    return is_stale;
 }
 
 /* Keeps the newest session; OpenSSL gives us its reference when we return 1. */

@@ -6,6 +6,7 @@
 #define PSGATE_NET_TLS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <openssl/ssl.h>
 
@@ -14,13 +15,30 @@
 struct tls_server_options {
     const char *certificate; /* PEM, with its chain */
     const char *private_key;
-    const char *client_ca; /* NULL: clients are not asked */
+    const char *client_ca;  /* NULL: clients are not asked */
+    const char *client_crl; /* NULL: revocation is not looked at */
     bool requires_client_certificate;
 };
 
 /* A context for a listener; the caller drops its reference with SSL_CTX_free. */
 SSL_CTX *tls_server_context(const struct tls_server_options *options,
                             struct error *error) MUST_CHECK;
+
+/*
+ * Looks at a client's certificate again as a handshake under the context would: chain,
+ * time, purpose, revocation. False with why.
+ */
+bool tls_verify_client(SSL_CTX *context, X509 *certificate, STACK_OF(X509) * chain,
+                       int64_t *valid_until_ms, char *why, size_t len) MUST_CHECK;
+
+/* When the first certificate of a chain expires, wall clock. */
+int64_t tls_chain_valid_until_ms(const STACK_OF(X509) * chain);
+
+/* Whether a handshake failed for want of a revocation list in force. */
+bool tls_is_about_crl(const SSL *ssl);
+
+/* Whether one of the context's revocation lists is out of date: then what and when. */
+bool tls_has_stale_crl(SSL_CTX *context, char *text, size_t len);
 
 /*
  * How to reach one upstream over TLS: its host and whom to trust. Sessions are kept here

@@ -24,6 +24,7 @@ struct judging {
     struct snapshot *snapshot;
     struct judging_client clients[JUDGING_MOST_CLIENTS];
     size_t count;
+    struct identity identity; /* of the connection; tests set it */
 };
 
 /* A request that was judged; everything that the admission points into. */
@@ -131,9 +132,9 @@ static inline void judging_judge(const struct judging *judging, struct span requ
     judged->bytes = exact_span(span_make(judged->request.bytes, judged->request.len));
     must_parse(&judged->head, HTTP_REQUEST, judged->bytes);
     judged->scratch = malloc(judged->head.target.len);
-    judged->is_admitted =
-        admission_judge(&judged->admission, &judged->head, judging->snapshot,
-                        judging->hasher, (int64_t)JUDGING_NOW * 1000, judged->scratch);
+    judged->is_admitted = admission_judge(
+        &judged->admission, &judged->head, &judging->identity, judging->snapshot,
+        judging->hasher, (int64_t)JUDGING_NOW * 1000, judged->scratch);
 }
 
 /* With a Host, and the lines, each with its CR LF. */
