@@ -1,12 +1,14 @@
-"""Unix socket listeners: their file, who finds it taken, and that it goes with the gateway."""
+"""Unix socket listeners: their file, that it goes with the gateway, and peers as clients."""
 
+import json
 import os
 import socket
 import stat
 
 import pytest
-from support.gateway import Gateway
+from support.gateway import Gateway, write_private
 from support.raw import Client
+from support.stage import assert_gateway_error
 from support.waiting import DEADLINE, wait_until
 from support.wire import Reader
 
@@ -169,3 +171,128 @@ def test_a_stop_finishes_what_is_in_flight_and_takes_nothing_new(make_unix):
         assert client.read_response().body == b"ok"
         client.assert_closed()
     assert stage.gateway.process.wait(DEADLINE) == 0
+
+
+# -- peers as clients ----------------------------------------------------------------------------------
+
+WHOAMI = b"GET /.psgate/whoami HTTP/1.1\r\nHost: gw\r\n\r\n"
+STRANGER = 54321
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+
+
+def set_peers(stage, *peers):
+    """The clients are the tester, with its token, and these."""
+    own = [client for client in stage.gateway.read_clients() if "token_sha256" in client]
+    write_private(stage.gateway.clients_file, json.dumps({"clients": own + list(peers)}))
+
+
+def asked_by(stage, uid, gid, data):
+    """What a process of these ids is answered: a child of ours asks."""
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            with stage.connect() as client:
+                answer = client.ask(data)
+                theirs.sendall(b"%d %b" % (answer.status, answer.body))
+        finally:
+            os._exit(0)
+    theirs.close()
+    os.waitpid(child, 0)
+    with ours:
+        status, _, body = ours.recv(65536).partition(b" ")
+    return int(status), json.loads(body)
+
+
+@pytest.fixture
+def open_unix(make_unix):
+    """A gateway whose socket everybody may connect to, and these peers for clients."""
+    def make(*peers):
+        stage = make_unix(start=False)
+        stage.gateway.listen_there(mode="0666")
+        for folder in (stage.gateway.folder, *stage.gateway.folder.parents):
+            if os.stat(folder).st_uid == os.geteuid() and folder != folder.parent and os.geteuid() == 0:
+                folder.chmod(folder.stat().st_mode | 0o011)
+        set_peers(stage, *peers)
+        return stage.start()
+
+    return make
+
+
+def test_a_peer_is_the_client_that_has_its_uid(open_unix):
+    stage = open_unix({"name": "me", "uid": os.geteuid()})
+    with stage.connect() as client:
+        answer = client.ask(WHOAMI)
+        assert answer.status == 200 and json.loads(answer.body)["client"] == "me"
+        assert client.ask(b"GET /v1/a HTTP/1.1\r\nHost: gw\r\n\r\n").status == 200
+    assert stage.origin.requests[0].values("Authorization") == [stage.fill(b"Bearer @KEY@")]
+    wait_until(lambda: f"unix uid {os.geteuid()}" in stage.gateway.stderr(), "the peer in the access log")
+
+
+@pytest.mark.parametrize("peer", [{"gid": os.getegid()}, {"uid": os.geteuid(), "gid": os.getegid()}])
+def test_a_peer_is_the_client_that_has_its_gid(open_unix, peer):
+    stage = open_unix({"name": "me", **peer})
+    with stage.connect() as client:
+        assert json.loads(client.ask(WHOAMI).body)["client"] == "me"
+
+
+@pytest.mark.parametrize("peer", [{"uid": STRANGER}, {"gid": STRANGER}, {"uid": os.geteuid(), "gid": STRANGER},
+                                  {"uid": STRANGER, "gid": os.getegid()}])
+def test_another_peer_is_nobody_but_its_token_still_counts(open_unix, peer):
+    stage = open_unix({"name": "other", **peer})
+    with stage.connect() as client:
+        answer = client.ask(WHOAMI)
+        assert_gateway_error(answer, 401)
+        assert b"uid" in answer.body
+    stage.assert_only_forwarded()  # which asks with the tester's token
+
+
+def test_a_token_beside_a_peer_must_be_the_same_clients(open_unix):
+    stage = open_unix({"name": "tester", "uid": os.geteuid()})
+    with stage.connect() as client:
+        assert client.ask(stage.request(GET)).status == 200
+        set_peers(stage, {"name": "me", "uid": os.geteuid()})
+        stage.gateway.hang_up()
+        wait_until(lambda: client.ask(stage.request(GET)).status == 401, "the new clients to be in force")
+        assert json.loads(client.ask(WHOAMI).body)["client"] == "me"
+
+
+def test_a_peer_that_two_clients_match_is_refused_and_says_so(open_unix):
+    stage = open_unix({"name": "one", "uid": os.geteuid()}, {"name": "two", "gid": os.getegid()})
+    with stage.connect() as client:
+        answer = client.ask(WHOAMI)
+        assert_gateway_error(answer, 401)
+        assert b"more than one client" in answer.body
+
+
+def test_the_uid_counts_on_unix_sockets_only(make_stage):
+    stage = make_stage(start=False)
+    set_peers(stage, {"name": "me", "uid": os.geteuid()}, {"name": "root", "gid": 0})
+    stage.start()
+    with stage.connect() as client:
+        assert_gateway_error(client.ask(WHOAMI), 401)
+
+
+@as_root
+def test_processes_of_different_users_are_different_clients(open_unix):
+    stage = open_unix({"name": "a", "uid": STRANGER}, {"name": "b", "uid": STRANGER + 1}, {"name": "g", "gid": 4711})
+    assert asked_by(stage, STRANGER, 1, WHOAMI)[1]["client"] == "a"
+    assert asked_by(stage, STRANGER + 1, 1, WHOAMI)[1]["client"] == "b"
+    assert asked_by(stage, STRANGER + 2, 4711, WHOAMI)[1]["client"] == "g"
+    assert asked_by(stage, STRANGER + 2, 1, WHOAMI)[0] == 401
+    assert asked_by(stage, STRANGER, 4711, WHOAMI)[0] == 401
+    assert asked_by(stage, STRANGER, 1, stage.request(GET))[0] == 401
+
+
+def test_the_trail_says_which_peer_it_was(open_unix):
+    stage = open_unix({"name": "me", "uid": os.geteuid()})
+    body = b'{"name":"x","value":"y"}'
+    with stage.connect() as client:
+        assert client.ask(b"POST /v1/teams/t/secrets HTTP/1.1\r\nHost: gw\r\nContent-Length: %d\r\n"
+                          b"Content-Type: application/json\r\n\r\n%b" % (len(body), body)).status == 200
+    lines = (stage.gateway.folder / "audit" / "audit.jsonl").read_text().splitlines()
+    intent = next(record for record in map(json.loads, lines) if record.get("proxy.phase") == "intent")
+    assert (intent["user.name"], intent["client.auth"], intent["source.ip"]) == ("me", "peer", f"unix uid {os.geteuid()}")
