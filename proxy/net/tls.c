@@ -136,9 +136,10 @@ static bool load_client_authority(SSL_CTX *context,
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(context, mode, NULL);
     SSL_CTX_set_verify_depth(context, MOST_INTERMEDIATES);
-    return SSL_CTX_set_session_ticket_cb(context, NULL, on_ticket, NULL) == 1 &&
-           (options->client_crl == NULL ||
-            load_revocations(context, options->client_crl, error));
+    if (SSL_CTX_set_session_ticket_cb(context, NULL, on_ticket, NULL) != 1)
+        return error_set(error, "cannot set up TLS sessions");
+    return options->client_crl == NULL ||
+           load_revocations(context, options->client_crl, error);
 }
 
 SSL_CTX *tls_server_context(const struct tls_server_options *options, struct error *error)

@@ -229,7 +229,7 @@ START_TEST(every_other_option_can_be_set)
         "{\"address\":\"0.0.0.0:1\",\"allow_plaintext\":true},"
         "{\"address\":\"0.0.0.0:2\","
         "\"tls\":{\"certificate\":\"/c\",\"private_key\":\"/k\","
-        "\"client_ca\":\"/a\",\"client_auth\":\"required\"}}],"
+        "\"client_ca\":\"/a\",\"client_crl\":\"r\",\"client_auth\":\"required\"}}],"
         "\"upstream\":{\"url\":\"http://10.0.0.1:81\",\"allow_plaintext\":true,"
         "\"ca_file\":\"ca.pem\",\"encoded_slashes\":\"forward\"},"
         "\"operations_file\":\"ops.json\","
@@ -244,6 +244,7 @@ START_TEST(every_other_option_can_be_set)
     ck_assert_uint_eq(config->listen[1].mode, 0660);
     ck_assert(config->listen[2].allow_plaintext);
     ck_assert_int_eq(config->listen[3].tls.client_auth, CONFIG_CLIENT_AUTH_REQUIRED);
+    assert_in_folder(config->listen[3].tls.client_crl, "r");
     ck_assert_str_eq(config->upstream.host, "10.0.0.1");
     ck_assert_uint_eq(config->upstream.port, 81);
     ck_assert(!config->upstream.is_tls);

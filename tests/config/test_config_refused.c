@@ -123,6 +123,9 @@ static const struct row values[] = {
     {"\"listen\":[{\"address\":\"127.0.0.1:1\",\"tls\":{\"certificate\":\"/c\","
      "\"private_key\":\"/k\",\"client_auth\":\"required\"}}]",
      "2:36: listen[0].tls:~client_ca"},
+    {"\"listen\":[{\"address\":\"127.0.0.1:1\",\"tls\":{\"certificate\":\"/c\","
+     "\"private_key\":\"/k\",\"client_ca\":\"/a\",\"client_crl\":\"/r\"}}]",
+     "2:36: listen[0].tls:~client_auth"},
     {"\"upstream\":null", "2:1: upstream:"},
     {"\"upstream\":\"https://a\"", "2:1: upstream:"},
     {"\"upstream\":{\"url\":\"api.paperspace.com\"}", "2:13: upstream.url:"},

@@ -74,7 +74,7 @@ def test_the_samples_load_without_a_warning(check):
     result = check()
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
-    assert "2 clients" in result.stdout
+    assert "5 clients" in result.stdout
 
 
 def test_the_operation_table_of_the_samples_is_the_built_in_one(check):
