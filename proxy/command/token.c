@@ -15,23 +15,27 @@
 #include "base/file.h"
 #include "base/secret.h"
 #include "command/command.h"
+#include "command/token_list.h"
 #include "config/units.h"
 
 static const char help[] =
     "Usage: psgate token create --clients FILE --name NAME [OPTIONS]\n"
-    "       psgate token list   --clients FILE [--name NAME]\n"
+    "       psgate token list   --clients FILE [--name NAME] [--json]\n"
     "       psgate token revoke --clients FILE --name NAME\n\n"
     "create prints the new token on standard output, once; the file keeps only its\n"
     "SHA-256. A second token for a name overlaps the first, until both are revoked.\n"
     "A running gateway takes a changed file in within a second.\n\n"
     "  --clients FILE     the clients file; create makes it where there is none\n"
     "  --name NAME        the client\n"
-    "  --allow OPS        operation ids or globs, with commas between (default: *)\n"
+    "  --allow OPS        operation ids or globs, with commas between (default: *, "
+    "which\n"
+    "                     is not those that mint API keys: list shows them)\n"
     "  --deny OPS         the same, for what it may not do\n"
     "  --expires TIME     such as 90d (default: never)\n"
     "  --credential NAME  the API key it uses (default: default)\n"
     "  --team ID          a team it may act on, may be repeated (default: any)\n"
-    "  --admin            it may use the admin endpoint\n";
+    "  --admin            it may use the admin endpoint\n"
+    "  --json             list as JSON; tokens and their digests are never listed\n";
 
 enum { MOST_TEAMS = 64 };
 
@@ -39,7 +43,7 @@ struct request {
     const char *clients, *name, *allow, *deny, *expires, *credential;
     const char *teams[MOST_TEAMS];
     int team_count;
-    bool is_admin;
+    bool is_admin, is_json;
 };
 
 static int fail(const struct error *error)
@@ -244,51 +248,14 @@ static bool is_named(const json_t *client, const char *name)
     return own != NULL && strcmp(own, name) == 0;
 }
 
-/* A cell's text: a string, or an array's strings with commas between. */
-static void print_cell(const json_t *value, const char *otherwise, int width)
-{
-    struct text cell = {0};
-    const json_t *element;
-    size_t i;
-
-    if (json_is_string(value))
-        text_add_escaped(&cell, span_of(json_string_value(value)));
-    json_array_foreach ((json_t *)(uintptr_t)value, i, element) {
-        text_add(&cell, i > 0 ? SPAN(",") : SPAN(""));
-        text_add_escaped(
-            &cell, span_of(json_is_string(element) ? json_string_value(element) : "?"));
-    }
-    (void)printf("%-*s ", width, cell.len > 0 ? cell.bytes : otherwise);
-    text_fini(&cell);
-}
-
-static void print_client(const json_t *client)
-{
-    print_cell(json_object_get(client, "name"), "?", 16);
-    print_cell(json_object_get(client, "created"), "-", 24);
-    print_cell(json_object_get(client, "expires"), "never", 24);
-    print_cell(json_object_get(client, "credential"), "default", 12);
-    print_cell(json_object_get(client, "teams"), "*", 12);
-    print_cell(json_object_get(client, "allow"), "*", 16);
-    print_cell(json_object_get(client, "deny"), "-", 16);
-    (void)printf("%s\n", json_is_true(json_object_get(client, "admin")) ? "yes" : "no");
-}
-
 static int list_tokens(const struct request *request)
 {
     struct error error;
     json_t *root = load(request->clients, false, &error);
-    json_t *client;
-    size_t i;
 
     if (root == NULL)
         return fail(&error);
-    (void)printf("%-16s %-24s %-24s %-12s %-12s %-16s %-16s %s\n", "NAME", "CREATED",
-                 "EXPIRES", "CREDENTIAL", "TEAMS", "ALLOW", "DENY", "ADMIN");
-    json_array_foreach (json_object_get(root, "clients"), i, client) {
-        if (request->name == NULL || is_named(client, request->name))
-            print_client(client);
-    }
+    token_list_print(json_object_get(root, "clients"), request->name, request->is_json);
     json_decref(root);
     return EXIT_FINE;
 }
@@ -381,6 +348,9 @@ static bool take_option(struct request *request, int option)
     case 'A':
         request->is_admin = true;
         return true;
+    case 'j':
+        request->is_json = true;
+        return true;
     default:
         return false;
     }
@@ -397,6 +367,7 @@ int command_token(int argc, char **argv)
         {"credential", required_argument, NULL, 'k'},
         {"team", required_argument, NULL, 't'},
         {"admin", no_argument, NULL, 'A'},
+        {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };

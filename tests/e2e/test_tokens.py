@@ -116,6 +116,63 @@ def test_list_names_the_clients_and_tells_no_secret(idle):
     assert token not in result.stdout and entry(idle, "ci")["token_sha256"] not in result.stdout
 
 
+LISTED = {
+    "plain": {}, "wide-name-" + "x" * 40: {"allow": ["getSession", "listTeam*"], "deny": ["*Secret"], "teams": ["t1", "t2"]},
+    "gone": {"expires": "2020-01-01T00:00:00Z"}, "lasting": {"expires": "2999-01-01T00:00:00Z", "admin": True},
+    "nothing": {"allow": [], "teams": []}, "b\u00fc\x1b[31m": {"credential": "default"},
+}
+
+
+def listed(gateway, *options):
+    for name, members in LISTED.items():
+        gateway.add_client(name, **members)
+    result = gateway.command("token", "list", "--clients", gateway.clients_file, *options)
+    assert result.returncode == 0, result.stderr
+    for made in gateway.read_clients():
+        assert made["token_sha256"] not in result.stdout
+    return result.stdout
+
+
+def test_list_is_an_aligned_table_of_what_holds(idle):
+    table, _, note = listed(idle).partition("\n\n")
+    head, *rows = table.splitlines()
+    starts = [match.start() for match in re.finditer(r"(?<!\S)\S", head)]
+    cells = {}
+    for row in rows:
+        assert row.isascii() and row.isprintable()
+        assert all(start == 0 or row[start - 1] == " " != row[start] for start in starts), row
+        parts = [row[start:end].strip() for start, end in zip(starts, [*starts[1:], None])]
+        cells[parts[0]] = dict(zip(head.split(), parts))
+    assert len(cells) == 1 + len(LISTED)
+    assert cells["plain"] | {"CREATED": ""} == {
+        "NAME": "plain", "EXPIRES": "never", "CREDENTIAL": "default", "TEAMS": "* (default)", "ALLOW": "* (default)",
+        "DENY": "-", "ADMIN": "no", "CREATED": ""}
+    wide = cells["wide-name-" + "x" * 40]
+    assert (wide["ALLOW"], wide["DENY"], wide["TEAMS"]) == ("getSession,listTeam*", "*Secret", "t1,t2")
+    assert cells["gone"]["EXPIRES"] == "2020-01-01T00:00:00Z (expired)"
+    assert (cells["lasting"]["EXPIRES"], cells["lasting"]["ADMIN"]) == ("2999-01-01T00:00:00Z", "yes")
+    assert (cells["nothing"]["ALLOW"], cells["nothing"]["TEAMS"]) == ("nothing", "none")
+    for operation in ("manageApiTokens", "manageApiKeys", "manageTeamApiKeys", "logIn"):  # what * does not cover
+        assert re.search(rf"\b{operation}\b", note)
+
+
+def test_list_is_json_where_that_is_asked_for(idle):
+    entries = {entry["name"]: entry for entry in json.loads(listed(idle, "--json"))}
+    assert set(entries) == {"tester", *LISTED}
+    assert entries["plain"] | {"created": ""} == {
+        "name": "plain", "created": "", "expires": None, "expired": False, "credential": "default", "allow": ["*"],
+        "allow_is_default": True, "deny": [], "teams": ["*"], "admin": False}
+    assert entries["gone"]["expired"] and not entries["lasting"]["expired"]
+    assert entries["nothing"]["allow"] == [] and not entries["nothing"]["allow_is_default"]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_list_of_a_name_shows_that_one(idle, options):
+    create(idle, "ci")
+    shown = idle.command("token", "list", "--clients", idle.clients_file, "--name", "ci", *options).stdout
+    assert "ci" in shown and "tester" not in shown
+
+
 def test_revoke_removes_one_client_and_keeps_the_others(idle):
     create(idle, "ci")
     result = revoke(idle, "ci")
