@@ -30,13 +30,11 @@ static void look_up(struct search *search, struct span key)
 
     if (client == NULL)
         return;
-    if (search->found == NULL) {
-        search->found = client;
-    } else if (strcmp(search->found->name, client->name) != 0) {
+    if (search->found != NULL && strcmp(search->found->name, client->name) != 0)
         search->is_ambiguous = true;
-    } else if (client_is_expired(search->found, search->now_wall_ms)) {
+    else if (search->found == NULL ||
+             client_is_expired(search->found, search->now_wall_ms))
         search->found = client;
-    }
 }
 
 static void look_up_certificate(struct search *search,

@@ -6,9 +6,10 @@ import ssl
 import time
 
 import pytest
+from support import wire
 from support.gateway import write_private
-from support.tls_clients import CertificateClient, Issuer, stamp
 from support.stage import assert_gateway_error
+from support.tls_clients import CertificateClient, Issuer, stamp
 from support.waiting import wait_until
 
 WHOAMI = b"GET /.psgate/whoami HTTP/1.1\r\nHost: gw\r\n\r\n"
@@ -92,11 +93,11 @@ class Place:
 
 @pytest.fixture
 def make_place(make_stage, files):
-    def make(mode="optional", subjects=SUBJECTS, **tls):
+    def make(mode="optional", subjects=SUBJECTS, operations=None, **tls):
         listen = {"address": "127.0.0.1:0", "tls": {
             "certificate": str(files.folder / "gateway.pem"), "private_key": str(files.folder / "gateway.key"),
             "client_ca": str(files.clients.file), "client_auth": mode, **{key: str(value) for key, value in tls.items()}}}
-        place = Place(files, make_stage(start=False, config={"listen": [listen]}))
+        place = Place(files, make_stage(start=False, config={"listen": [listen]}, operations=operations))
         place.set_clients(subjects)
         place.stage.start()
         return place
@@ -158,6 +159,21 @@ def test_the_trail_says_that_it_was_a_certificate(make_place):
     trail = (place.gateway.folder / "audit" / "audit.jsonl").read_text().splitlines()
     intent = next(record for record in map(json.loads, trail) if record.get("proxy.phase") == "intent")
     assert (intent["user.name"], intent["client.auth"]) == ("by-subject", "certificate")
+
+
+def test_what_the_gateway_fetches_behind_a_certificates_client_is_for_that_client(make_place):
+    """A stale answer is served while a fetch of the gateway's own, without a connection, gets a new one."""
+    place = make_place(operations=[{"id": "getA", "method": "GET", "path": "/v1/a",
+                                    "cache": {"scope": "a", "freshness": "upstream"}}])
+    origin = place.stage.origin
+    stale = wire.head(b"HTTP/1.1 200 OK", b"Cache-Control: max-age=3600, stale-while-revalidate=600", b"Age: 3700",
+                      b"Content-Length: 2") + b"ok"
+    origin.answer = lambda peer, request: peer.send(stale)
+    with place.connect("subject") as client:
+        for _ in range(2):
+            assert client.ask(b"GET /v1/a HTTP/1.1\r\nHost: gw\r\n\r\n").body == b"ok"
+    wait_until(lambda: len(origin.requests) == 2, "the fetch in the background")
+    assert origin.requests[1].values("Authorization") == [place.stage.fill(b"Bearer @KEY@")]
 
 
 def test_a_token_beside_a_certificate_must_be_the_same_clients(make_place):
