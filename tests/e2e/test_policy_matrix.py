@@ -120,8 +120,7 @@ SOUND = {  # the same operation, whichever way it is written
     "mixed-case": lambda op: (op.method, joined(op, swapped)),
     "trailing-slash": lambda op: (op.method, joined(op) + "/"),
     "encoded-letters": lambda op: (op.method, "/" + "/".join(percent(segment) for segment in op.segments)),
-    "some-encoded-upper": lambda op: (op.method, joined(op, lambda text: percent(text.upper(), 3)).upper()
-                                      if all(op.literals) else joined(op, lambda text: percent(text.upper(), 3))),
+    "some-encoded-upper": lambda op: (op.method, joined(op, lambda text: percent(text.upper(), 3))),
     "query": lambda op: (op.method, joined(op) + "?x=/v1/api-keys&..%2f"),
     "absolute": lambda op: (op.method, "http://gateway.test" + joined(op)),
     "absolute-mixed": lambda op: (op.method, "HTTP://GATEWAY.test" + joined(op, str.title) + "/?"),
@@ -134,8 +133,10 @@ UNSOUND = {  # 400, whoever asks
     "dot-dot": lambda op: "/x/.." + joined(op), "encoded-dots": lambda op: "/x/%2e%2E" + joined(op),
     "trailing-dot": lambda op: joined(op) + "/.", "trailing-dots": lambda op: joined(op) + "/x/..",
     "encoded-slash": lambda op: "/%2f" + "%2f".join(op.segments), "final-encoded-slash": lambda op: joined(op) + "%2F",
-    "backslash": lambda op: "/\\" + "\\".join(op.segments), "encoded-backslash": lambda op: "/%5c" + "%5c".join(op.segments),
-    "nul": lambda op: joined(op) + "%00", "line-end": lambda op: joined(op) + "%0d%0a", "fragment": lambda op: joined(op) + "#x",
+    "backslash": lambda op: "/\\" + "\\".join(op.segments),
+    "encoded-backslash": lambda op: "/%5c" + "%5c".join(op.segments),
+    "nul": lambda op: joined(op) + "%00", "line-end": lambda op: joined(op) + "%0d%0a",
+    "fragment": lambda op: joined(op) + "#x",
     "bad-escape": lambda op: joined(op) + "%", "overlong": lambda op: joined(op) + "%c0%af",
     "another-host": lambda op: "http://api.paperspace.com" + joined(op), "no-slash": lambda op: joined(op)[1:],
 }

@@ -103,7 +103,8 @@ def test_a_swapped_link_as_kubernetes_does_it(make_stage):
     holds_within(stage, None, 403, time.monotonic())
 
 
-BAD = {"broken": "{ broken", "empty": "", "no-clients": "{}", "unknown-member": '{"clients": [{"name": "x", "bogus": 1}]}'}
+BAD = {"broken": "{ broken", "empty": "", "no-clients": "{}",
+       "unknown-member": '{"clients": [{"name": "x", "bogus": 1}]}'}
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
