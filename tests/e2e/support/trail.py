@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -130,6 +131,10 @@ class Trail:
         """Closes the current file under its name and begins a new one; returns the closed one."""
         assert self.is_begun, "an empty file is not rotated"
         closed = self.folder / f"audit-{self.first:012d}.jsonl"
+        for again in itertools.count(1):  # the name of a file that failed before it is taken
+            if not list(self.folder.glob(closed.name + "*")):
+                break
+            closed = self.folder / f"audit-{self.first:012d}.{again}.jsonl"
         self.current.rename(closed)
         self.current.touch()
         self.is_begun = False
