@@ -62,9 +62,9 @@ void exchange_free(struct exchange *exchange)
     rate_slot_release(&exchange->slot);
     upstream_call_cancel(exchange->call);
     change_end(exchange, false);
-    renewal_forget(exchange);
     recording_leave(exchange->recording, exchange_last_end(exchange));
     exchange->recording = NULL;
+    renewal_forget(exchange);
     caching_fini(exchange);
     http_body_fini(&exchange->body);
     snapshot_unref(exchange->snapshot);

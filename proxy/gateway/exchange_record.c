@@ -298,6 +298,8 @@ void exchange_note_failure(struct exchange *exchange, enum reason reason)
 
 struct recording_end exchange_last_end(const struct exchange *exchange)
 {
+    if (exchange->renewal != NULL)
+        return recording_end_of(401); /* upstream has refused it, and no more was sent */
     return end_without_answer(exchange, exchange->station->is_draining ? "gateway_stopped"
                                                                        : "client_left");
 }

@@ -145,6 +145,7 @@ void exchange_on_key(struct exchange *exchange, bool is_renewed)
         refuse_key(exchange);
         return;
     }
+    text_clear(&exchange->response_head); /* interim answers of the refused attempt */
     if (exchange->caching.role == CACHING_FETCH)
         caching_note_generations(exchange); /* this fetch begins only now */
     exchange_call_upstream(exchange);

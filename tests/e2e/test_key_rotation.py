@@ -7,13 +7,16 @@ import pytest
 from support import wire
 from support.gateway import write_private
 from support.stage import assert_gateway_error
-from support.waiting import wait_until
+from support.waiting import wait_event, wait_until
 
 SECRETS = b"/v1/teams/team-1/secrets"
 MACHINES = b"/v1/machines"
 MEMBERS = b"/v1/teams/team-1/users"
 SESSION = b"/v1/auth/session"
 FIRST, NEXT = "first", "next"
+HINT = wire.head(b"HTTP/1.1 103 Early Hints", b"Link: </first>")
+BODY = b'{"name":"DB","value":"unspeakable"}'
+CREATION = (b"Content-Type: application/json", b"Content-Length: %d" % len(BODY))
 
 
 class Api:
@@ -22,6 +25,8 @@ class Api:
     def __init__(self, gateway, next_key):
         self.keys = {gateway.key: FIRST, next_key: NEXT}
         self.teams = {FIRST: "team-1", NEXT: "team-1"}
+        self.leave = None  # or the event that the next key's session waits for
+        self.hints = False  # whether a 103 comes before each 401
         self.sessions = {}  # what else a session of a key is answered with
         self.lock = threading.Lock()
         self.seen = []
@@ -32,7 +37,11 @@ class Api:
         with self.lock:
             self.seen.append((name, request.target, body))
         team = self.teams.get(name)
+        if request.target == SESSION and name == NEXT and self.leave is not None:
+            wait_event(self.leave, "the test's leave to answer")
         if team is None:
+            if self.hints:
+                peer.send(HINT)
             peer.send(wire.response(b"HTTP/1.1 401 Unauthorized", body=b'{"code":"UNAUTHORIZED"}'))
         elif request.target == SESSION:
             session = json.dumps({"user": {"id": "u"}, "team": {"id": team}}).encode()
@@ -76,6 +85,11 @@ def wait_log(stage, text):
     wait_until(lambda: text in stage.gateway.stderr(), f"'{text}' in the log")
 
 
+def read_trail(stage):
+    trail = (stage.gateway.folder / "audit" / "audit.jsonl").read_text()
+    return [json.loads(line) for line in trail.splitlines()]
+
+
 def revoke(stage):
     stage.api.teams[FIRST] = None
 
@@ -106,13 +120,10 @@ def test_a_held_body_is_sent_again_and_recorded_once(make_rotating):
     stage = make_rotating()
     wait_known(stage)
     revoke(stage)
-    body = b'{"name":"DB","value":"unspeakable"}'
-    answer = stage.get(SECRETS, b"Content-Type: application/json", b"Content-Length: %d" % len(body),
-                       method=b"POST", body=body)
+    answer = stage.get(SECRETS, *CREATION, method=b"POST", body=BODY)
     assert (answer.status, answer.body) == (200, b"by next")
-    assert stage.api.bodies(NEXT, SECRETS) == [body]
-    trail = (stage.gateway.folder / "audit" / "audit.jsonl").read_text()
-    records = [json.loads(line) for line in trail.splitlines()]
+    assert stage.api.bodies(NEXT, SECRETS) == [BODY]
+    records = read_trail(stage)
     assert [record["proxy.phase"] for record in records] == ["intent", "result"]
     assert records[1]["event.outcome"] == "success" and records[1]["http.response.status_code"] == 200
 
@@ -197,3 +208,29 @@ def test_a_lookup_is_fetched_again_once_with_the_next_key_and_stored(make_rotati
     revoke(stage)
     assert [stage.get(MEMBERS).body for _ in range(3)] == [b"by next"] * 3
     assert stage.api.count(NEXT, MEMBERS) == 1
+
+
+def test_nothing_that_came_before_a_refusal_reaches_the_client(make_rotating):
+    stage = make_rotating()
+    wait_known(stage)
+    stage.api.hints = True
+    revoke(stage)
+    with stage.connect() as client:
+        client.send(stage.request(b"POST %b HTTP/1.1" % SECRETS, *CREATION, body=BODY))
+        assert client.read_head().status == 200
+
+
+def test_a_change_whose_client_leaves_while_the_next_key_is_tried_was_refused(make_rotating):
+    stage = make_rotating()
+    wait_known(stage)
+    stage.api.leave = threading.Event()
+    revoke(stage)
+    with stage.connect() as client:
+        client.send(stage.request(b"POST %b HTTP/1.1" % SECRETS, *CREATION, body=BODY))
+        wait_until(lambda: stage.api.count(NEXT, SESSION), "the next key's session lookup")
+        client.reset()
+    wait_until(lambda: len(read_trail(stage)) == 2, "the result")
+    result = read_trail(stage)[1]
+    stage.api.leave.set()
+    assert (result["event.outcome"], result["event.reason"]) == ("failure", "credential_refused")
+    assert stage.api.count(NEXT, SECRETS) == 0
