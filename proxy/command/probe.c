@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "gateway/forward.h"
 #include "upstream/call.h"
 
 struct probe {
@@ -94,12 +95,8 @@ static void prepare(struct probe *probe, const struct snapshot *snapshot,
 {
     size_t key_at;
 
-    text_add_format(&probe->head,
-                    "GET /v1/auth/session HTTP/1.1\r\nHost: %s\r\n"
-                    "Accept: application/json\r\nAuthorization: Bearer ",
-                    snapshot->config->upstream.authority);
-    key_at = probe->head.len;
-    text_add(&probe->head, SPAN("\r\nVia: 1.1 psgate\r\n\r\n"));
+    (void)forward_session_head(snapshot->config->upstream.authority, &probe->head,
+                               &key_at);
     probe->request = (struct upstream_request){
         .head_before = span_make(probe->head.bytes, key_at),
         .api_key = secret_span(credential->api_keys[0]),

@@ -226,6 +226,18 @@ bool forward_fetch_head(const struct admission *admission,
     return !out->failed;
 }
 
+bool forward_session_head(const char *authority, struct text *out, size_t *key_at)
+{
+    text_add_format(out,
+                    "GET /v1/auth/session HTTP/1.1\r\nHost: %s\r\n"
+                    "Accept: application/json\r\nAccept-Encoding: identity\r\n"
+                    "Authorization: Bearer ",
+                    authority);
+    *key_at = out->len;
+    text_add(out, SPAN("\r\nVia: 1.1 psgate\r\n\r\n"));
+    return !out->failed;
+}
+
 bool forward_is_websocket(const struct http_head *head, enum http_framing framing)
 {
     unsigned count;

@@ -38,6 +38,9 @@ bool forward_fetch_head(const struct admission *admission,
                         const struct forward_options *options, struct text *out,
                         size_t *key_at);
 
+/* The gateway's own session lookup, by which a key is tried; the same conventions. */
+bool forward_session_head(const char *authority, struct text *out, size_t *key_at);
+
 /* Adds the target as it is forwarded: path and query, the caller's token left out. */
 void forward_add_target(const struct admission *admission, struct text *out);
 

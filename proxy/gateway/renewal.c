@@ -225,13 +225,8 @@ static void write_request(struct renewal *renewal)
 
     text_clear(&renewal->head);
     text_clear(&renewal->body);
-    text_add_format(&renewal->head,
-                    "GET /v1/auth/session HTTP/1.1\r\nHost: %s\r\n"
-                    "Accept: application/json\r\nAccept-Encoding: identity\r\n"
-                    "Authorization: Bearer ",
-                    renewal->snapshot->config->upstream.authority);
-    key_at = renewal->head.len;
-    text_add(&renewal->head, SPAN("\r\nVia: 1.1 psgate\r\n\r\n"));
+    (void)forward_session_head(renewal->snapshot->config->upstream.authority,
+                               &renewal->head, &key_at);
     renewal->request = (struct upstream_request){
         .head_before = span_make(renewal->head.bytes, key_at),
         .api_key = secret_span(renewal->credential->api_keys[renewal->slot]),

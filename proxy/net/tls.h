@@ -1,6 +1,6 @@
 /*
- * TLS contexts, and the only place that reads OpenSSL's error queue. Servers and clients
- * speak TLS 1.2 or later, without renegotiation and compression.
+ * TLS contexts, and the place that reads OpenSSL's error queue on workers. Servers and
+ * clients speak TLS 1.2 or later, without renegotiation and compression.
  */
 #ifndef PSGATE_NET_TLS_H
 #define PSGATE_NET_TLS_H
