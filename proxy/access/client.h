@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "access/client_jwt.h"
 #include "access/rates.h"
 #include "access/token.h"
 #include "api/operations.h"
@@ -25,6 +26,7 @@ struct client {
     struct span certificate_names;            /* what it stands for: certificate.h */
     bool has_uid, has_gid;                    /* of the unix socket's peer */
     uint32_t uid, gid;
+    struct client_jwt jwt;        /* issuer NULL: none */
     int64_t expires_ms;           /* wall clock; INT64_MAX: never */
     const char *expires;          /* as written, or NULL */
     const char *credential;       /* its name; a credential of the configuration */
@@ -48,6 +50,8 @@ struct client_set {
     size_t count;
     struct table *by_digest;
     struct table *by_identity; /* identity.h */
+    struct client **with_jwt;  /* those that a JWT may name */
+    size_t with_jwt_count;
     size_t other_bit;
 };
 
@@ -76,45 +80,16 @@ void client_set_apply_rates(const struct client_set *set, int64_t now_us);
 const struct client *client_find(const struct client_set *set,
                                  const unsigned char digest[TOKEN_DIGEST_BYTES]);
 
+/*
+ * The client that verified claims of that issuer name, or NULL: none does, or, if
+ * *is_ambiguous, several with different names do. Expiry is not looked at.
+ */
+const struct client *client_find_jwt(const struct client_set *set, const char *issuer,
+                                     const json_t *claims, bool *is_ambiguous);
+
 static inline bool client_is_expired(const struct client *client, int64_t now_wall_ms)
 {
     return now_wall_ms >= client->expires_ms;
 }
-
-enum client_verdict {
-    CLIENT_MAY,
-    CLIENT_MAY_NOT_DO, /* allow and deny say no to the operation */
-    CLIENT_MAY_NOT_TEAM,
-};
-
-/* Why client_judge decides as it does. */
-enum client_cause {
-    CLIENT_CAUSE_ALLOWED,     /* by pattern, and no team stands against it */
-    CLIENT_CAUSE_DENIED,      /* by pattern, whatever allow says */
-    CLIENT_CAUSE_NAMED_ONLY,  /* pattern matches, but is a glob: it needs the id */
-    CLIENT_CAUSE_NOT_ALLOWED, /* no pattern of allow names it */
-    CLIENT_CAUSE_NO_TEAM,     /* the request names none, and teams has no "*" */
-    CLIENT_CAUSE_TEAM,        /* the team is not in teams */
-};
-
-struct client_explanation {
-    enum client_verdict verdict; /* client_judge's */
-    enum client_cause cause;
-    const char *pattern; /* that decides, or NULL: none does */
-    bool is_default;     /* it is the "*" of an absent allow */
-    const char *allowed; /* when denied: the pattern that would allow it, or NULL */
-    struct span team;    /* that the path names; at is NULL when it names none */
-};
-
-/* Judges an operation (NULL: other) on the path that was matched. */
-enum client_verdict client_judge(const struct client_set *set,
-                                 const struct client *client,
-                                 const struct operation *operation,
-                                 const struct http_path *path);
-
-/* Judges the same, and says which of the client's patterns and teams decide. */
-void client_explain(const struct client_set *set, const struct client *client,
-                    const struct operation *operation, const struct http_path *path,
-                    struct client_explanation *explanation);
 
 #endif

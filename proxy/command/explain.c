@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/policy.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "command/command.h"

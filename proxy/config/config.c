@@ -441,6 +441,14 @@ static void read_inert(struct document *document, const struct place *place,
     }
 }
 
+static void read_jwt(struct document *document, const struct place *place, json_t *value,
+                     void *target)
+{
+    struct config *config = target;
+
+    config_read_jwt(document, place, value, &config->jwt, &config->jwt_count);
+}
+
 /* "$schema" tells editors what the file is; it means nothing to us. */
 static void read_schema(struct document *document, const struct place *place,
                         json_t *value, void *target)
@@ -467,6 +475,7 @@ static const struct document_option config_options[] = {
      .kind = OPTION_CUSTOM,
      .read = read_credentials,
      .is_required = true},
+    {.key = "jwt", .kind = OPTION_CUSTOM, .read = read_jwt},
     {.key = "clients_file",
      .kind = OPTION_PATH,
      .offset = OFFSET(config, clients_file),

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "config/document.h"
+#include "config/jwt.h"
 #include "config/syslog.h"
 #include "config/units.h"
 
@@ -118,6 +119,8 @@ struct config {
     struct config_upstream upstream;
     struct config_credential *credentials;
     size_t credential_count;
+    const struct config_jwt *jwt;
+    size_t jwt_count;
     const char *clients_file;
     const char *operations_file; /* NULL: the built-in table */
     struct config_cache cache;

@@ -1,6 +1,7 @@
 /*
  * May this request go on? Everything that is decided from its head alone, in one place
- * and one order: form, then who asks, then what they may. Pure: no sockets, no clock.
+ * and one order: form, then who asks, then what they may. Pure: no sockets, no clock;
+ * issuers' keys are those that the snapshot has at the moment.
  */
 #ifndef PSGATE_GATEWAY_ADMISSION_H
 #define PSGATE_GATEWAY_ADMISSION_H
@@ -24,8 +25,11 @@ struct admission {
     bool needs_no_client;   /* a health probe */
     bool has_loggable_path; /* the path was read whole, and no token stands in it */
     const struct client *client;
-    const char *auth;  /* how it showed that: bearer, api_key, certificate or peer */
+    const char *auth;  /* how: bearer, api_key, jwt, certificate or peer */
     struct span token; /* as presented: what to blank in the query */
+    struct span jwt;   /* the same of a bearer that looks like a JWT, whether it counts */
+    bool wants_keys;   /* newer keys of an issuer might have let it in: jwks_want */
+    size_t issuer;     /* which */
     const struct operation *operation; /* NULL: other */
     bool is_exact; /* the path is spelled just as the operation's template */
 

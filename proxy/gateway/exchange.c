@@ -316,6 +316,8 @@ void exchange_begin(struct exchange *exchange)
     is_admitted = admission_judge(
         admission, &exchange->head, caller_identify(&exchange->conn->caller),
         exchange->snapshot, station->hasher, clock_wall_ms(), station->path_scratch);
+    if (admission->wants_keys)
+        jwks_want(exchange->snapshot->jwks, admission->issuer);
 
     http_body_init(&exchange->body, admission->framing, admission->length,
                    (uint32_t)limits->header_bytes, (uint16_t)limits->headers);

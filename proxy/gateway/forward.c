@@ -41,26 +41,51 @@ static void add_line(struct copying *copying, struct span line)
 
 /* The request target */
 
+/* Whether value, percent-decoded, is the token; a token may be long, so nothing is
+ * copied.
+ */
+static bool is_token(struct span value, struct span token)
+{
+    size_t i = 0;
+
+    if (token.len == 0 || value.len < token.len || value.len > token.len * 3)
+        return false;
+    for (size_t used = 0; i < value.len; used++) {
+        size_t step = value.at[i] == '%' && value.len - i >= 3 ? 3 : 1;
+        char decoded[3];
+
+        if (http_percent_decode(span_make(value.at + i, step), decoded) != 1)
+            step = 1; /* a '%' that stands for itself */
+        if (used == token.len || decoded[0] != token.at[used])
+            return false;
+        i += step;
+        if (i == value.len)
+            return used + 1 == token.len;
+    }
+    return false;
+}
+
 /* Copies one NAME=VALUE of a query; the value is left out when it is the caller's token.
  */
-static void add_query_pair(struct text *out, struct span pair, struct span token)
+static void add_query_pair(struct text *out, struct span pair,
+                           const struct admission *admission)
 {
     const char *equals = memchr(pair.at, '=', pair.len);
     size_t name_len = equals != NULL ? (size_t)(equals - pair.at) + 1 : 0;
     struct span value = span_make(pair.at + name_len, pair.len - name_len);
-    char decoded[TOKEN_BYTES * 3];
 
-    if (value.len >= token.len && value.len <= sizeof(decoded) &&
-        span_equal(span_make(decoded, http_percent_decode(value, decoded)), token))
+    if (is_token(value, admission->token) || is_token(value, admission->jwt))
         value.len = 0;
     text_add(out, span_make(pair.at, name_len));
     text_add(out, value);
 }
 
-static void add_query(struct text *out, struct span query, struct span token)
+static void add_query(struct text *out, const struct admission *admission)
 {
+    struct span query = admission->target.query;
+
     text_add_byte(out, '?');
-    if (token.len == 0 || query.len < token.len) {
+    if (admission->token.len == 0 && admission->jwt.len == 0) {
         text_add(out, query);
         return;
     }
@@ -69,7 +94,7 @@ static void add_query(struct text *out, struct span query, struct span token)
 
         while (len < query.len && query.at[len] != '&' && query.at[len] != ';')
             len++;
-        add_query_pair(out, span_make(query.at, len), token);
+        add_query_pair(out, span_make(query.at, len), admission);
         if (len == query.len)
             return;
         text_add_byte(out, query.at[len]);
@@ -81,7 +106,7 @@ void forward_add_target(const struct admission *admission, struct text *out)
 {
     text_add(out, admission->target.path);
     if (admission->target.query.at != NULL)
-        add_query(out, admission->target.query, admission->token);
+        add_query(out, admission);
 }
 
 static void add_request_line(struct text *out, const struct http_head *head,

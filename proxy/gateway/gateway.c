@@ -49,7 +49,7 @@ struct gateway {
 };
 
 /* How long a stop waits for records that are under way. */
-enum { LAST_FLUSH_MS = 5000 };
+enum { LAST_FLUSH_MS = 5000, KEYS_END_MS = 500 };
 
 #define CREW_OF(letter_, member)                                                         \
     ((struct crew *)(void *)((char *)(letter_)-offsetof(struct crew, member)))
@@ -368,6 +368,8 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     if (gateway->listeners == NULL)
         return false;
     gateway->listener_count = config->listen_count;
+    if (gateway->snapshot->jwks != NULL && !jwks_start(gateway->snapshot->jwks, error))
+        return false;
     if (!start_crews(gateway, error) || !adopt_everywhere(gateway, error))
         return false;
     gateway->watch = watch_new(base, on_clients_changed, gateway, error);
@@ -493,6 +495,9 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
 
     if (worker_count(fresh->config) != gateway->crew_count)
         log_warn("the number of workers changes only at the next start");
+    if (fresh->jwks != NULL && !jwks_start(fresh->jwks, &error))
+        log_error("jwt: issuers' keys are not fetched: %s (reload again)", error.text);
+    jwks_stop(gateway->snapshot->jwks, 0); /* whoever has it still may use its keys */
     gateway->listeners = listeners;
     gateway->listener_count = fresh->config->listen_count;
     apply_rates(gateway, fresh);
@@ -590,6 +595,8 @@ void gateway_free(struct gateway *gateway)
     mailbox_free(gateway->mailbox); /* may still hold letters from the crews */
     free(gateway->crews);
     cache_fini(&gateway->cache);
+    if (gateway->snapshot != NULL)
+        jwks_stop(gateway->snapshot->jwks, KEYS_END_MS);
     snapshot_unref(gateway->snapshot);
     rates_free(gateway->shared.rates);
     close_listeners(gateway);

@@ -85,6 +85,14 @@ static void make_tripwires(struct snapshot *snapshot, struct problems *problems)
         problems_add(problems, snapshot->config->path, "%s", error.text);
 }
 
+static void load_jwks(struct snapshot *snapshot, const struct snapshot *previous,
+                      struct problems *problems)
+{
+    if (snapshot->config->jwt_count > 0)
+        snapshot->jwks = jwks_load(snapshot->config,
+                                   previous != NULL ? previous->jwks : NULL, problems);
+}
+
 static void use_sandbox(struct config *config, const char *url, struct problems *problems)
 {
     struct error error;
@@ -116,6 +124,7 @@ static void load_parts(struct snapshot *snapshot, const struct snapshot *previou
                             previous != NULL ? previous->credentials : NULL, problems);
     if (snapshot->credentials != NULL)
         make_tripwires(snapshot, problems);
+    load_jwks(snapshot, previous, problems);
     load_tls(snapshot, problems);
     check_signing_key(config, problems);
     if (previous != NULL &&
@@ -183,7 +192,8 @@ struct snapshot *snapshot_load(const char *path, const struct snapshot *previous
     return NULL;
 }
 
-/* All parts of a snapshot but its clients, borrowed from the one that has read them. */
+/* All parts of a snapshot but its clients, borrowed from the one that has read them.
+ */
 static struct snapshot *borrow_parts(struct snapshot *previous)
 {
     struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
@@ -247,6 +257,7 @@ void snapshot_unref(struct snapshot *snapshot)
         tripwire_free(snapshot->tripwires[i]);
     free(snapshot->tripwires);
     credential_set_free(snapshot->credentials);
+    jwks_free(snapshot->jwks);
     operation_table_free(snapshot->operations);
     config_free(snapshot->config);
     free(snapshot);

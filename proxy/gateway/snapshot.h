@@ -11,6 +11,7 @@
 
 #include "access/client.h"
 #include "access/credential.h"
+#include "access/jwks.h"
 #include "api/operations.h"
 #include "base/file.h"
 #include "config/config.h"
@@ -27,6 +28,7 @@ struct snapshot {
     struct client_set *clients;
     struct credential_set *credentials;
     struct tripwire **tripwires; /* one a key, in the credentials' order; or NULL */
+    struct jwks *jwks;           /* NULL: no issuer of JWTs is configured */
     struct upstream_target *target;
     SSL_CTX **tls; /* one a listener of the configuration; NULL: plain */
     struct file_identity clients_identity; /* of the clients file, before it was read */
@@ -36,8 +38,9 @@ struct snapshot {
 /*
  * Loads everything. The epoch is previous' unless upstream, a key or the operation table
  * has changed: what was fetched before is then not found any more. previous (may be NULL)
- * is what runs now. sandbox_url, if not NULL, takes the place of upstream.url and its
- * trust. NULL when there were problems, which are then in *problems.
+ * is what runs now. Issuers' keys are not fetched before jwks_start. sandbox_url, if not
+ * NULL, takes the place of upstream.url and its trust. NULL when there were problems,
+ * which are then in *problems.
  */
 struct snapshot *snapshot_load(const char *path, const struct snapshot *previous,
                                const char *sandbox_url, struct problems *problems);

@@ -15,14 +15,19 @@ struct span subject_source(const struct exchange *exchange)
     return span_make(peer, len);
 }
 
+static bool stands_in(struct span token, struct span value)
+{
+    return token.len > 0 && value.len >= token.len &&
+           memmem(value.at, value.len, token.at, token.len) != NULL;
+}
+
 bool subject_is_secret(const void *owner, struct span value)
 {
     const struct exchange *exchange = owner;
-    struct span token = exchange->admission.token;
+    const struct admission *admission = &exchange->admission;
 
-    return token_stands_in(value) ||
-           (token.len > 0 && value.len >= token.len &&
-            memmem(value.at, value.len, token.at, token.len) != NULL);
+    return token_stands_in(value) || jwt_stands_in(value) ||
+           stands_in(admission->token, value) || stands_in(admission->jwt, value);
 }
 
 /*

@@ -2,6 +2,7 @@
 #include <dirent.h>
 
 #include "access/client.h"
+#include "access/policy.h"
 #include "base/clock.h"
 #include "support/folder.h"
 #include "support/lines.h"
