@@ -123,6 +123,7 @@ static struct cache_entry *look_up(struct exchange *exchange)
     struct cache_entry *variant = NULL;
     struct text key = {0};
 
+    caching->outcome = CACHE_OUTCOME_MISS;
     caching->forward_reason = "miss";
     if (entry == NULL || !entry->is_variant_list)
         return entry;
@@ -241,10 +242,11 @@ void caching_serve(struct exchange *exchange, const struct cache_entry *entry)
 }
 
 /* The reference is taken over: serving may end the exchange, which would drop it. */
-static void serve_stored(struct exchange *exchange)
+static void serve_stored(struct exchange *exchange, enum cache_outcome outcome)
 {
     struct cache_entry *entry = exchange->caching.stored;
 
+    exchange->caching.outcome = outcome;
     exchange->caching.stored = NULL;
     caching_serve(exchange, entry);
     cache_entry_unref(entry);
@@ -263,7 +265,7 @@ bool caching_serve_on_error(struct exchange *exchange)
     caching_note_generations(exchange);
     if (!is_current(exchange, caching->stored))
         return false;
-    serve_stored(exchange);
+    serve_stored(exchange, CACHE_OUTCOME_STALE);
     return true;
 }
 
@@ -291,6 +293,7 @@ static void take_answer(struct exchange *exchange, struct cache_entry *entry)
         return;
     }
     exchange->caching.was_collapsed = true;
+    exchange->caching.outcome = CACHE_OUTCOME_COLLAPSED;
     caching_serve(exchange, entry);
 }
 
@@ -304,6 +307,7 @@ static void on_landed(struct letter *letter)
 
     caching->awaits_letter = false;
     forget_patience(caching);
+    stopwatch_stop(&exchange->upstream_wait, clock_monotonic_us());
     if (exchange->conn == NULL || caching->role != CACHING_WAIT) {
         exchange_end_orphan(exchange);
     } else if (caching->waiter.outcome == FLIGHT_ANSWERED) {
@@ -356,6 +360,12 @@ static bool join(struct exchange *exchange)
     return !is_out_of_memory;
 }
 
+static void wait_for_flight(struct exchange *exchange)
+{
+    exchange->caching.role = CACHING_WAIT;
+    stopwatch_start(&exchange->upstream_wait, clock_monotonic_us());
+}
+
 /* What is stored may bridge a slow or failing upstream: the fetch goes on behind it. */
 static void wait_with_stale(struct exchange *exchange)
 {
@@ -373,7 +383,7 @@ static void wait_with_stale(struct exchange *exchange)
         go_alone(exchange);
         return;
     }
-    caching->role = CACHING_WAIT;
+    wait_for_flight(exchange);
     deadline_init(&caching->patience, exchange->station->worker, on_patience_lost,
                   exchange);
     deadline_set(&caching->patience, stale_after_ms);
@@ -404,7 +414,7 @@ static void fetch_together(struct exchange *exchange)
         caching->role = CACHING_FETCH;
         exchange_call_upstream(exchange);
     } else {
-        caching->role = CACHING_WAIT;
+        wait_for_flight(exchange);
     }
 }
 
@@ -435,7 +445,7 @@ static void serve_and_revalidate(struct exchange *exchange)
     if (is_head_request(exchange) &&
         caching->rule->freshness != OPERATION_FRESHNESS_FIXED) {
         caching->forward_reason = NULL;
-        serve_stored(exchange);
+        serve_stored(exchange, CACHE_OUTCOME_STALE);
         return; /* a GET must fetch: this request is none */
     }
     if (join(exchange) && caching->flight != NULL) {
@@ -448,7 +458,7 @@ static void serve_and_revalidate(struct exchange *exchange)
         caching->awaits_letter = false;
     }
     caching->forward_reason = NULL;
-    serve_stored(exchange);
+    serve_stored(exchange, CACHE_OUTCOME_STALE);
 }
 
 /* The client wants more than the rule gives: its own fetch, which joins nobody's. */
@@ -474,9 +484,12 @@ static void ask_upstream(struct exchange *exchange)
         exchange_answer_error(exchange, REASON_NOT_CACHED, NULL);
         return;
     }
-    if (caching->stored != NULL)
+    if (caching->stored != NULL) {
+        caching->outcome = CACHE_OUTCOME_EXPIRED;
         caching->forward_reason = "stale";
+    }
     if (demands_own_fetch(exchange)) {
+        caching->outcome = CACHE_OUTCOME_BYPASS;
         caching->forward_reason = "request";
         caching->role = is_head_request(exchange) ? CACHING_PASS : CACHING_FETCH;
         exchange_call_upstream(exchange);
@@ -490,15 +503,17 @@ static void ask_upstream(struct exchange *exchange)
 void caching_begin(struct exchange *exchange)
 {
     struct caching *caching = &exchange->caching;
-    int64_t now_ms = clock_monotonic_ms();
+    int64_t now_ms = clock_monotonic_ms(), age_ms;
 
     caching->rule = exchange->admission.operation->cache;
     cache_directives_read(&exchange->head, &caching->asked);
     if (must_pass(exchange) || !find_scopes(exchange) || !make_key(exchange)) {
+        caching->outcome = CACHE_OUTCOME_BYPASS;
         pass(exchange, "bypass");
         return;
     }
     if (caching->asked.no_store) {
+        caching->outcome = CACHE_OUTCOME_BYPASS;
         pass(exchange, "request");
         return;
     }
@@ -509,12 +524,13 @@ void caching_begin(struct exchange *exchange)
         ask_upstream(exchange);
         return;
     }
-    switch (cache_judge_use(&caching->stored->policy,
-                            cache_entry_age_ms(caching->stored, now_ms),
-                            &caching->asked)) {
+    age_ms = cache_entry_age_ms(caching->stored, now_ms);
+    switch (cache_judge_use(&caching->stored->policy, age_ms, &caching->asked)) {
     case CACHE_USE_NOW:
         caching->forward_reason = NULL;
-        serve_stored(exchange);
+        serve_stored(exchange, age_ms < caching->stored->policy.lifetime_ms
+                                   ? CACHE_OUTCOME_HIT
+                                   : CACHE_OUTCOME_STALE);
         break;
     case CACHE_USE_AND_REVALIDATE:
         serve_and_revalidate(exchange);

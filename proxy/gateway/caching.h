@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "cache/cache.h"
 #include "cache/directives.h"
+#include "gateway/outcome.h"
 #include "http/head.h"
 #include "net/deadline.h"
 #include "net/mailbox.h"
@@ -56,6 +57,8 @@ struct caching {
     int64_t received_ms;
     uint16_t status;
     struct text head, body; /* collected */
+
+    enum cache_outcome outcome; /* for the access log */
 
     /* For Cache-Status. */
     const char *forward_reason; /* RFC 9211 2.2, or NULL: a hit */

@@ -123,6 +123,15 @@ struct exchange *exchange_new(struct conn *conn)
 
 /* The end */
 
+struct exchange_times exchange_times(const struct exchange *exchange, int64_t now_us)
+{
+    return (struct exchange_times){
+        .total = now_us - exchange->started_us,
+        .upstream = stopwatch_read(&exchange->upstream_wait, now_us),
+        .audit = stopwatch_read(&exchange->audit_wait, now_us),
+    };
+}
+
 /* A flight's letter is under way to an exchange that is done: its memory waits for it. */
 static void await_last_letter(struct exchange *exchange)
 {
@@ -431,8 +440,10 @@ void exchange_fetch_behind(struct exchange *source, struct flight *flight)
                      NULL, 0);
         return;
     }
+    fetch->is_background = true;
     caching = &fetch->caching;
     caching->role = CACHING_FETCH;
+    caching->outcome = CACHE_OUTCOME_EXPIRED;
     caching->rule = model->rule;
     caching->scope = model->scope;
     caching->credential_scope = model->credential_scope;

@@ -13,6 +13,7 @@
 
 #include "access/rates.h"
 #include "base/span.h"
+#include "base/stopwatch.h"
 #include "base/text.h"
 #include "gateway/admission.h"
 #include "gateway/caching.h"
@@ -84,8 +85,20 @@ struct exchange {
     struct text packed; /* what was gathered and must not go yet, while it is watched */
 
     int64_t started_us, sent_us;
+    struct stopwatch upstream_wait; /* for upstream's final head: asked by this exchange,
+                                       or by the one whose fetch it waits for */
+    struct stopwatch audit_wait;    /* for the intent and the result to be durable */
+    bool is_background; /* a fetch of the gateway's own, behind a stale answer */
     uint64_t request_body_bytes, response_body_bytes;
 };
+
+/* Where the time went, in microseconds; 0: it did not wait for that. */
+struct exchange_times {
+    int64_t total, upstream, audit;
+};
+
+/* The times up to now, which is of clock_monotonic_us. */
+struct exchange_times exchange_times(const struct exchange *exchange, int64_t now_us);
 
 /* For a connection on which a request begins. NULL when memory is out. */
 struct exchange *exchange_new(struct conn *conn);

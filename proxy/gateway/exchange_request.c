@@ -136,6 +136,7 @@ void exchange_call_upstream(struct exchange *exchange)
     exchange->request_state = REQUEST_CONNECTING;
     if (!exchange->body.is_done)
         conn_want_body(exchange->conn, false); /* until there is where to send it */
+    stopwatch_start(&exchange->upstream_wait, clock_monotonic_us());
     upstream_call_start(exchange->call);
 }
 

@@ -1,6 +1,7 @@
 /* The exchange's second half: the answer, on its way back. */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "gateway/exchange_internal.h"
 #include "gateway/renewal.h"
 
@@ -184,6 +185,7 @@ void exchange_on_head(void *owner, const struct http_head *head,
     struct exchange *exchange = owner;
     enum forward_connection connection;
 
+    stopwatch_stop(&exchange->upstream_wait, clock_monotonic_us());
     change_end(exchange, true);
     change_note_answer(exchange, head);
     if (head->status == 401) {
@@ -412,6 +414,7 @@ void exchange_on_failed(void *owner, enum upstream_failure failure, const char *
     enum reason reason = reason_of_failure(failure);
 
     exchange->call = NULL;
+    stopwatch_stop(&exchange->upstream_wait, clock_monotonic_us());
     change_end(exchange, false);
     exchange_note_failure(exchange, reason);
     if (fetch_on_failed(exchange, (int)reason))

@@ -489,6 +489,7 @@ static void take_not_modified(struct exchange *exchange, const struct http_head 
     struct span body = cache_entry_body(caching->stored);
 
     caching->forward_status = 304;
+    caching->outcome = CACHE_OUTCOME_REVALIDATED;
     caching->status = caching->stored->status;
     text_add(&caching->body, body);
     caching->is_collecting = true;

@@ -100,9 +100,16 @@ struct recording *recording_new(struct exchange *exchange, enum recording_mode m
     return recording;
 }
 
-static void limit_wait(struct recording *recording)
+static void begin_wait(struct recording *recording)
 {
+    stopwatch_start(&recording->exchange->audit_wait, clock_monotonic_us());
     deadline_set(&recording->deadline, recording->snapshot->config->audit.timeout_ms);
+}
+
+static void end_wait(struct recording *recording)
+{
+    stopwatch_stop(&recording->exchange->audit_wait, clock_monotonic_us());
+    deadline_lift(&recording->deadline);
 }
 
 /* The result */
@@ -118,7 +125,7 @@ static void on_result_letter(struct letter *letter)
         free_if_done(recording);
         return;
     }
-    deadline_lift(&recording->deadline);
+    end_wait(recording);
     exchange_on_result(recording->exchange);
 }
 
@@ -190,7 +197,7 @@ void recording_finish(struct recording *recording, struct recording_end end)
         return;
     recording->end = end;
     if (recording->mode == RECORDING_AWAITED && recording->exchange != NULL)
-        limit_wait(recording);
+        begin_wait(recording);
     if (recording->intent == INTENT_RECORDED || recording->intent == INTENT_LATE)
         send_result(recording);
     else if (recording->intent == INTENT_PENDING)
@@ -231,7 +238,7 @@ static void on_intent_letter(struct letter *letter)
     }
     if (recording->mode != RECORDING_AWAITED)
         return;
-    deadline_lift(&recording->deadline);
+    end_wait(recording);
     exchange_on_intent(exchange, done == AUDIT_DURABLE);
 }
 
@@ -266,7 +273,7 @@ bool recording_begin(struct recording *recording)
         return false;
     }
     if (recording->mode == RECORDING_AWAITED)
-        limit_wait(recording);
+        begin_wait(recording);
     return true;
 }
 
