@@ -36,6 +36,7 @@ struct client {
     const char *const *teams;
     size_t allow_count, deny_count, team_count;
     struct rate_limits limits;
+    uint32_t number;            /* the metrics' for its name; 0: none */
     struct rate_bucket *bucket; /* a reference; NULL until client_set_bind_rates */
     bool is_admin;
     bool has_default_allow; /* the file has no allow for it */

@@ -18,13 +18,22 @@
 
 enum { CREDENTIAL_TEAM_BYTES = 128, CREDENTIAL_KEYS = 2 };
 
+/* What upstream last said of a key. Times are of the wall clock, in ms; 0: never. */
+enum credential_verdict { CREDENTIAL_UNKNOWN, CREDENTIAL_ACCEPTED, CREDENTIAL_REFUSED };
+
+struct credential_key_state {
+    _Atomic int verdict; /* enum credential_verdict */
+    _Atomic int64_t success_ms, failure_ms;
+};
+
 /*
  * What is learnt of a credential while it is used, by all workers. Its team outlives a
  * reload; which key serves begins with the first again.
  */
 struct credential_state {
-    _Atomic int slot;                 /* the key that serves: 0, or 1: the next one */
-    _Atomic int64_t probed_until_ms;  /* the next key has failed: not again before */
+    _Atomic int slot;                /* the key that serves: 0, or 1: the next one */
+    _Atomic int64_t probed_until_ms; /* the next key has failed: not again before */
+    struct credential_key_state keys[CREDENTIAL_KEYS];
     pthread_mutex_t lock;             /* over team */
     char team[CREDENTIAL_TEAM_BYTES]; /* whose the keys are; "": not known yet */
 };

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "gateway/access_log.h"
 #include "gateway/exchange_internal.h"
+#include "gateway/metrics.h"
 #include "gateway/quota.h"
 #include "gateway/renewal.h"
 #include "gateway/reply.h"
@@ -59,6 +60,7 @@ void exchange_free(struct exchange *exchange)
 {
     struct station *station = exchange->station;
 
+    metrics_end(station->metrics);
     rate_slot_release(&exchange->slot);
     upstream_call_cancel(exchange->call);
     change_end(exchange, false);
@@ -118,10 +120,36 @@ struct exchange *exchange_new(struct conn *conn)
     exchange->conn = conn;
     exchange->snapshot = snapshot_ref(conn->station->snapshot);
     exchange->started_us = clock_monotonic_us();
+    metrics_begin(exchange->station->metrics);
     return exchange;
 }
 
 /* The end */
+
+/* Counts a client's request; what the gateway fetches by itself is only logged. */
+static void account_for(const struct exchange *exchange)
+{
+    const struct snapshot *snapshot = exchange->snapshot;
+    const struct operation *operation = exchange->admission.operation;
+    int64_t now_us = clock_monotonic_us();
+    const struct exchange_times times = exchange_times(exchange, now_us);
+    const struct metrics_request request = {
+        .operation = operation != NULL ? snapshot->operation_numbers[operation->index]
+                                       : METRICS_OTHER,
+        .status = exchange->status,
+        .outcome = exchange->caching.outcome,
+        .client = exchange->admission.client,
+        .is_refused =
+            exchange->error != NULL && exchange->status >= 400 && exchange->status < 500,
+        .now_us = now_us,
+        .total_us = times.total,
+        .upstream_us = times.upstream,
+    };
+
+    if (!exchange->is_background)
+        metrics_count(exchange->station->metrics, &request);
+    access_log_write(exchange);
+}
 
 struct exchange_times exchange_times(const struct exchange *exchange, int64_t now_us)
 {
@@ -150,7 +178,7 @@ void exchange_end(struct exchange *exchange)
     bool keep_alive = exchange->keep_alive;
 
     if (!exchange->is_logged)
-        access_log_write(exchange);
+        account_for(exchange);
     if (conn != NULL)
         conn->exchange = NULL;
     if (exchange->caching.awaits_letter) {
@@ -229,6 +257,7 @@ void exchange_reply_error(struct exchange *exchange, enum reason reason,
     options.reason_fields = quota_lines.bytes;
     exchange->status = reason_row(reason)->status;
     exchange->error = reason_row(reason)->proxy_error;
+    metrics_count_reason(exchange->station->metrics, reason);
     text_clear(&exchange->response_head);
     is_made = reply_error(&options, reason, detail, &exchange->response_head);
     text_fini(&lines);
@@ -371,7 +400,7 @@ void exchange_on_client_left(struct exchange *exchange)
         exchange->conn->exchange = NULL;
         if (exchange->status == 0)
             exchange->error = "client left";
-        access_log_write(exchange);
+        account_for(exchange);
         exchange_free(exchange);
         return;
     }
@@ -412,6 +441,7 @@ static struct exchange *copy_for_fetch(const struct exchange *source)
     fetch->station = station;
     fetch->snapshot = snapshot_ref(source->snapshot);
     fetch->started_us = clock_monotonic_us();
+    metrics_begin(station->metrics);
     fetch->body.is_done = true;
     fetch->kept_input = malloc(source->head.len);
     if (fetch->kept_input == NULL || !prepare_head(fetch, source->head.max_fields)) {

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "gateway/exchange_internal.h"
+#include "gateway/health.h"
 #include "gateway/renewal.h"
 
 enum { MOST_WITHHELD_BYTES = 65536 };
@@ -188,6 +189,8 @@ void exchange_on_head(void *owner, const struct http_head *head,
     stopwatch_stop(&exchange->upstream_wait, clock_monotonic_us());
     change_end(exchange, true);
     change_note_answer(exchange, head);
+    health_note_answer(exchange->station->shared->health, exchange->credential,
+                       exchange->key_slot, head->status, clock_wall_ms());
     if (head->status == 401) {
         try_other_key(exchange);
         return;
@@ -416,6 +419,7 @@ void exchange_on_failed(void *owner, enum upstream_failure failure, const char *
     exchange->call = NULL;
     stopwatch_stop(&exchange->upstream_wait, clock_monotonic_us());
     change_end(exchange, false);
+    health_note_failure(exchange->station->shared->health, detail, clock_wall_ms());
     exchange_note_failure(exchange, reason);
     if (fetch_on_failed(exchange, (int)reason))
         return;

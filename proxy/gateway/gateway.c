@@ -10,6 +10,8 @@
 #include "audit/trail.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/health.h"
+#include "gateway/metrics.h"
 #include "gateway/station.h"
 #include "gateway/watch.h"
 
@@ -32,6 +34,7 @@ struct gateway {
     size_t listener_count;
     struct stations shared;
     struct cache cache;
+    struct health health;
     struct crew *crews;
     size_t crew_count, idle_crews;
     struct mailbox *mailbox; /* the main thread's */
@@ -323,11 +326,25 @@ static void apply_rates(struct gateway *gateway, const struct snapshot *snapshot
     rate_bucket_limit(rates_upstream(gateway->shared.rates), &upstream, now_us);
 }
 
-static bool start_rates(struct gateway *gateway, struct error *error)
+/* Ties a snapshot to what outlives it, by names: clients' buckets, and what is counted.
+ */
+static bool bind_snapshot(struct gateway *gateway, struct snapshot *snapshot)
+{
+    if (!client_set_bind_rates(snapshot->clients, gateway->shared.rates) ||
+        !metrics_name_clients(gateway->shared.metrics, snapshot->clients))
+        return false;
+    if (snapshot->operation_numbers == NULL) /* else borrowed */
+        snapshot->operation_numbers =
+            metrics_name_operations(gateway->shared.metrics, snapshot->operations);
+    return snapshot->operation_numbers != NULL;
+}
+
+static bool start_counting(struct gateway *gateway, struct error *error)
 {
     gateway->shared.rates = rates_new();
-    if (gateway->shared.rates == NULL ||
-        !client_set_bind_rates(gateway->snapshot->clients, gateway->shared.rates))
+    gateway->shared.metrics = metrics_new();
+    if (gateway->shared.rates == NULL || gateway->shared.metrics == NULL ||
+        !bind_snapshot(gateway, gateway->snapshot))
         return error_set(error, "out of memory");
     apply_rates(gateway, gateway->snapshot);
     return true;
@@ -358,7 +375,7 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     if (!cache_init(&gateway->cache, (size_t)config->cache.memory_bytes))
         return error_set(error, "out of memory");
     gateway->shared.cache = &gateway->cache;
-    if (!start_rates(gateway, error))
+    if (!start_counting(gateway, error))
         return false;
     settings = audit_settings(config);
     gateway->shared.trail = audit_trail_new(&settings, error);
@@ -386,6 +403,8 @@ struct gateway *gateway_start(const char *path, const char *sandbox_url,
         (void)error_set(error, "out of memory");
         return NULL;
     }
+    health_init(&gateway->health);
+    gateway->shared.health = &gateway->health;
     (void)pthread_mutex_init(&gateway->lock, NULL);
     (void)pthread_cond_init(&gateway->adopted, NULL);
     gateway->path = strdup(path);
@@ -468,7 +487,7 @@ static bool on_clients_changed(void *arg)
     struct problems problems = {0};
     struct snapshot *fresh = snapshot_reload_clients(gateway->snapshot, &problems);
 
-    if (fresh != NULL && !client_set_bind_rates(fresh->clients, gateway->shared.rates)) {
+    if (fresh != NULL && !bind_snapshot(gateway, fresh)) {
         problems_add(&problems, fresh->config->clients_file, "out of memory");
         snapshot_unref(fresh);
         fresh = NULL;
@@ -527,7 +546,7 @@ void gateway_reload(struct gateway *gateway)
         return;
     }
     problems_fini(&problems);
-    if (!client_set_bind_rates(fresh->clients, gateway->shared.rates)) {
+    if (!bind_snapshot(gateway, fresh)) {
         log_error("reload refused: out of memory; the old configuration stays in force");
         snapshot_unref(fresh);
         return;
@@ -599,9 +618,11 @@ void gateway_free(struct gateway *gateway)
         jwks_stop(gateway->snapshot->jwks, KEYS_END_MS);
     snapshot_unref(gateway->snapshot);
     rates_free(gateway->shared.rates);
+    metrics_free(gateway->shared.metrics);
     close_listeners(gateway);
     (void)pthread_cond_destroy(&gateway->adopted);
     (void)pthread_mutex_destroy(&gateway->lock);
+    health_fini(&gateway->health);
     free(gateway->path);
     free(gateway->sandbox_url);
     text_fini(&gateway->refusal);

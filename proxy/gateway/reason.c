@@ -268,9 +268,86 @@ static const struct reason_row rows[REASON_COUNT] = {
                                 "check that upstream.url is the API", ""},
 };
 
+static const char *const words[REASON_COUNT] = {
+    [REASON_MALFORMED] = "malformed",
+    [REASON_TARGET_TOO_LONG] = "target_too_long",
+    [REASON_HEAD_TOO_LARGE] = "head_too_large",
+    [REASON_CODING_UNSUPPORTED] = "coding_unsupported",
+    [REASON_VERSION_UNSUPPORTED] = "version_unsupported",
+    [REASON_METHOD_REFUSED] = "method_refused",
+    [REASON_OVERRIDE_FIELD] = "override_field",
+    [REASON_HEAD_TIMEOUT] = "head_timeout",
+    [REASON_BODY_TIMEOUT] = "body_timeout",
+    [REASON_CREDENTIAL_REPEATED] = "credential_repeated",
+    [REASON_CREDENTIAL_MISSING] = "credential_missing",
+    [REASON_CREDENTIAL_MALFORMED] = "credential_malformed",
+    [REASON_TOKEN_MALFORMED] = "token_malformed",
+    [REASON_TOKEN_UNKNOWN] = "token_unknown",
+    [REASON_TOKEN_EXPIRED] = "token_expired",
+    [REASON_CREDENTIALS_DIFFER] = "credentials_differ",
+    [REASON_CERTIFICATE_UNKNOWN] = "certificate_unknown",
+    [REASON_CERTIFICATE_AMBIGUOUS] = "certificate_ambiguous",
+    [REASON_CERTIFICATE_EXPIRED] = "certificate_expired",
+    [REASON_CERTIFICATE_REFUSED] = "certificate_refused",
+    [REASON_PEER_UNKNOWN] = "peer_unknown",
+    [REASON_PEER_AMBIGUOUS] = "peer_ambiguous",
+    [REASON_CLIENT_EXPIRED] = "client_expired",
+    [REASON_JWT_MALFORMED] = "jwt_malformed",
+    [REASON_JWT_ALGORITHM] = "jwt_algorithm",
+    [REASON_JWT_ISSUER] = "jwt_issuer",
+    [REASON_JWT_KEYS_MISSING] = "jwt_keys_missing",
+    [REASON_JWT_KEY_UNKNOWN] = "jwt_key_unknown",
+    [REASON_JWT_SIGNATURE] = "jwt_signature",
+    [REASON_JWT_AUDIENCE] = "jwt_audience",
+    [REASON_JWT_EXPIRED] = "jwt_expired",
+    [REASON_JWT_TOO_EARLY] = "jwt_too_early",
+    [REASON_JWT_NO_CLIENT] = "jwt_no_client",
+    [REASON_JWT_SEVERAL_CLIENTS] = "jwt_several_clients",
+    [REASON_JWT_CLIENT_EXPIRED] = "jwt_client_expired",
+    [REASON_OPERATION_FORBIDDEN] = "operation_forbidden",
+    [REASON_TEAM_FORBIDDEN] = "team_forbidden",
+    [REASON_CLIENT_RATE] = "client_rate",
+    [REASON_CLIENT_BUSY] = "client_busy",
+    [REASON_UPSTREAM_RATE] = "upstream_rate",
+    [REASON_NO_SUCH_ENDPOINT] = "no_such_endpoint",
+    [REASON_ENDPOINT_METHOD] = "endpoint_method",
+    [REASON_NOT_READY] = "not_ready",
+    [REASON_BODY_TOO_LARGE] = "body_too_large",
+    [REASON_BODIES_TOO_MANY] = "bodies_too_many",
+    [REASON_BODY_UNREADABLE] = "body_unreadable",
+    [REASON_BODY_ENCODED] = "body_encoded",
+    [REASON_TRAIL_UNWRITABLE] = "trail_unwritable",
+    [REASON_TRAIL_SLOW] = "trail_slow",
+    [REASON_NOT_RECORDED] = "not_recorded",
+    [REASON_NO_MEMORY] = "no_memory",
+    [REASON_NOT_CACHED] = "not_cached",
+    [REASON_KEY_REFUSED] = "key_refused",
+    [REASON_KEY_IN_ANSWER] = "key_in_answer",
+    [REASON_NAME_NOT_RESOLVED] = "name_not_resolved",
+    [REASON_CONNECTION_REFUSED] = "connection_refused",
+    [REASON_CONNECTION_FAILED] = "connection_failed",
+    [REASON_CONNECT_TIMEOUT] = "connect_timeout",
+    [REASON_TLS_CERTIFICATE] = "tls_certificate",
+    [REASON_TLS_ALERT] = "tls_alert",
+    [REASON_TLS_PROTOCOL] = "tls_protocol",
+    [REASON_NO_CONNECTION_FREE] = "no_connection_free",
+    [REASON_SEND_TIMEOUT] = "send_timeout",
+    [REASON_RESPONSE_TIMEOUT] = "response_timeout",
+    [REASON_CLOSED_EARLY] = "closed_early",
+    [REASON_CUT_SHORT] = "cut_short",
+    [REASON_RESPONSE_INVALID] = "response_invalid",
+    [REASON_RESPONSE_TOO_LARGE] = "response_too_large",
+    [REASON_UNASKED_UPGRADE] = "unasked_upgrade",
+};
+
 const struct reason_row *reason_row(enum reason reason)
 {
     return &rows[reason];
+}
+
+const char *reason_word(enum reason reason)
+{
+    return words[reason];
 }
 
 enum reason reason_of_fault(enum http_fault fault)

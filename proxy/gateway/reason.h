@@ -96,6 +96,9 @@ struct reason_row {
 
 const struct reason_row *reason_row(enum reason reason);
 
+/* The reason as one word for metrics: "token_unknown". */
+const char *reason_word(enum reason reason);
+
 /* The reasons behind a message's fault and an upstream's failure. */
 enum reason reason_of_fault(enum http_fault fault);
 enum reason reason_of_failure(enum upstream_failure failure);

@@ -1,4 +1,5 @@
 #include "gateway/renewal.h"
+#include "gateway/health.h"
 
 #include <stdlib.h>
 
@@ -7,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/exchange.h"
+#include "gateway/health.h"
 
 enum { MOST_SESSION_BYTES = 65536, FAILED_FOR_MS = 1000 };
 
@@ -186,6 +188,8 @@ static void on_head(void *owner, const struct http_head *head, enum http_framing
     (void)framing;
     (void)length;
     renewal->status = head->status;
+    health_note_answer(renewal->station->shared->health, renewal->credential,
+                       renewal->slot, head->status, clock_wall_ms());
 }
 
 static void on_content(void *owner, struct span content)

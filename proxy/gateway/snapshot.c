@@ -258,6 +258,7 @@ void snapshot_unref(struct snapshot *snapshot)
     free(snapshot->tripwires);
     credential_set_free(snapshot->credentials);
     jwks_free(snapshot->jwks);
+    free(snapshot->operation_numbers);
     operation_table_free(snapshot->operations);
     config_free(snapshot->config);
     free(snapshot);

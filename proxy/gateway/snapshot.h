@@ -28,6 +28,7 @@ struct snapshot {
     struct client_set *clients;
     struct credential_set *credentials;
     struct tripwire **tripwires; /* one a key, in the credentials' order; or NULL */
+    uint16_t *operation_numbers; /* the metrics': metrics.h. NULL: nobody counts */
     struct jwks *jwks;           /* NULL: no issuer of JWTs is configured */
     struct upstream_target *target;
     SSL_CTX **tls; /* one a listener of the configuration; NULL: plain */

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "gateway/conn.h"
 #include "gateway/exchange.h"
+#include "gateway/metrics.h"
 #include "gateway/renewal.h"
 
 /* A door: this worker's way of accepting on one listener. */
@@ -44,9 +45,10 @@ struct station *station_new(struct stations *shared, struct worker *worker,
     }
     station->shared = shared;
     station->worker = worker;
+    station->metrics = metrics_add_shard(shared->metrics);
     station->hasher = token_hasher_new(error);
     station->path_scratch = malloc(CONFIG_MOST_HEADER_BYTES);
-    if (station->path_scratch == NULL)
+    if (station->path_scratch == NULL || station->metrics == NULL)
         (void)error_set(error, "out of memory");
     can_remember =
         station->hasher != NULL && token_hasher_remember(station->hasher, error);
@@ -54,7 +56,8 @@ struct station *station_new(struct stations *shared, struct worker *worker,
     (void)evtimer_assign(&station->retry_accept, worker->base, on_retry_accept, station);
     has_prefix =
         random_fill(&station->record_prefix, sizeof(station->record_prefix), error);
-    if (!can_remember || !has_prefix || station->path_scratch == NULL) {
+    if (!can_remember || !has_prefix || station->path_scratch == NULL ||
+        station->metrics == NULL) {
         station_free(station);
         return NULL;
     }

@@ -29,6 +29,8 @@ struct stations {
     struct cache *cache;
     struct audit_trail *trail;
     struct rates *rates;
+    struct metrics *metrics;
+    struct health *health;        /* of upstream and the keys */
     _Atomic uint64_t held_bytes;  /* of audited bodies: limits.audited_bodies_total */
     _Atomic unsigned connections; /* clients', of all workers */
     _Atomic unsigned max_connections;
@@ -37,6 +39,7 @@ struct stations {
 struct station {
     struct stations *shared;
     struct worker *worker;
+    struct metrics_shard *metrics;
     struct snapshot *snapshot; /* in force for new requests */
     struct token_hasher *hasher;
     char *path_scratch; /* for one path's decoded segments: CONFIG_MOST_HEADER_BYTES */

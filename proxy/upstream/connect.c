@@ -18,6 +18,8 @@ static void refuse_connecting(struct upstream_connection *connection,
     struct upstream_lease *lease = connection->lease;
 
     circuit_note_failure(&pool->circuit, clock_monotonic_ms());
+    if (pool->circuit.open_until_ms != 0)
+        atomic_store(&pool->target->is_unreachable, true);
     pool->last_failure = failure;
     (void)snprintf(pool->last_failure_text, sizeof(pool->last_failure_text), "%s",
                    detail);
@@ -85,6 +87,7 @@ static void on_open(void *owner)
     addresses_unref(connection->addresses);
     connection->addresses = NULL;
     circuit_note_success(&connection->pool->circuit);
+    atomic_store(&connection->pool->target->is_unreachable, false);
     stream_want_read(&connection->stream, true);
     upstream_lease_grant(lease, connection);
 }

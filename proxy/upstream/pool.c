@@ -121,6 +121,7 @@ static void leave_idle(struct upstream_connection *connection)
     if (connection->next != NULL)
         connection->next->link = connection->link;
     connection->is_idle = false;
+    (void)atomic_fetch_sub(&connection->pool->target->idle, 1);
     deadline_lift(&connection->deadline);
 }
 
@@ -129,6 +130,7 @@ static void become_idle(struct upstream_pool *pool,
 {
     connection->lease = NULL;
     connection->is_idle = true;
+    (void)atomic_fetch_add(&pool->target->idle, 1);
     connection->is_reused = true;
     connection->idle_since_ms = clock_monotonic_ms();
     connection->next = pool->idle;

@@ -27,9 +27,12 @@ struct upstream_target {
     unsigned max_connections;
 
     _Atomic unsigned connections; /* of all workers */
+    _Atomic unsigned idle;        /* of them, not lent to any call */
     _Atomic unsigned waiting;     /* calls of all workers that wait for one */
-    pthread_mutex_t lock;         /* over pools */
-    struct upstream_pool *pools;  /* one a worker, to nudge */
+    _Atomic bool
+        is_unreachable;   /* a worker's circuit has opened; none got through since */
+    pthread_mutex_t lock; /* over pools */
+    struct upstream_pool *pools; /* one a worker, to nudge */
 };
 
 /* Loads trust and starts resolving. Copies what it needs of the configuration. */
