@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-extern const char builtin_operations[];
+extern const char *const builtin_operations;
 extern const size_t builtin_operations_len;
 
 #endif
