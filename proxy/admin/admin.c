@@ -101,8 +101,8 @@ static void on_sample(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    history_sample(admin->context.history, gateway_stations(admin->context.gateway)->metrics,
-                   clock_wall_ms());
+    history_sample(admin->context.history,
+                   gateway_stations(admin->context.gateway)->metrics, clock_wall_ms());
 }
 
 static void *serve(void *arg)

@@ -109,8 +109,7 @@ static bool copy_head(struct admin_client *client, const unsigned char *bytes)
         return false;
     http_head_reset(&client->head, HTTP_REQUEST);
     return http_head_parse(&client->head, client->head_bytes.bytes,
-                           client->head_bytes.len,
-                           MOST_HEAD_BYTES) == HTTP_PARSE_DONE;
+                           client->head_bytes.len, MOST_HEAD_BYTES) == HTTP_PARSE_DONE;
 }
 
 /* The whole head, and nothing else, goes to libevhtp. May close the connection. */

@@ -82,8 +82,8 @@ json_t *show_clients(struct gateway *gateway)
     json_t *list = json_array();
 
     for (size_t i = 0; i < snapshot->clients->count; i++)
-        (void)json_array_append_new(
-            list, show_client(metrics, &snapshot->clients->clients[i]));
+        (void)json_array_append_new(list,
+                                    show_client(metrics, &snapshot->clients->clients[i]));
     snapshot_unref(snapshot);
     return json_pack("{s:o}", "clients", list);
 }

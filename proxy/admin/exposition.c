@@ -136,8 +136,9 @@ static void add_durations(struct text *out, struct metrics *metrics, bool of_ups
     const char *operation;
 
     begin(out, name, "histogram",
-          of_upstream ? "From asking upstream to its answer's head, by operation."
-                      : "From a request's first byte to its answer's last, by operation.");
+          of_upstream
+              ? "From asking upstream to its answer's head, by operation."
+              : "From a request's first byte to its answer's last, by operation.");
     for (unsigned i = 0; (operation = metrics_operation(metrics, i)) != NULL; i++) {
         struct metrics_times times = {.total = {.count = 0}};
 
@@ -160,7 +161,8 @@ static void add_reasons(struct text *out, struct metrics *metrics, bool of_clien
     for (int i = 0; i < REASON_COUNT; i++) {
         if ((reason_row((enum reason)i)->status < 500) != of_clients)
             continue;
-        text_add_format(out, "%s{reason=\"%s\"} %llu\n", name, reason_word((enum reason)i),
+        text_add_format(out, "%s{reason=\"%s\"} %llu\n", name,
+                        reason_word((enum reason)i),
                         (unsigned long long)metrics_read_reason(metrics, (enum reason)i));
     }
 }
@@ -293,9 +295,9 @@ static void add_process(struct text *out, int64_t started_ms)
         begin(out, "process_cpu_seconds_total", "counter",
               "User and system CPU time spent.");
         text_add(out, SPAN("process_cpu_seconds_total "));
-        add_seconds(out, (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                             (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) /
-                                 1e6);
+        add_seconds(out,
+                    (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                        (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
     }
     add_gauge(out, "process_open_fds", "Open file descriptors.", count_descriptors());
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)

@@ -113,9 +113,8 @@ static bool check_origin(const struct http_head *head, struct admin_refusal *ref
 
         if (count > 1 || host == NULL || origin.len < scheme.len ||
             memcmp(origin.at, scheme.at, scheme.len) != 0 ||
-            !span_equal_nocase(
-                span_make(origin.at + scheme.len, origin.len - scheme.len),
-                http_field_value(head, host)))
+            !span_equal_nocase(span_make(origin.at + scheme.len, origin.len - scheme.len),
+                               http_field_value(head, host)))
             return refuse(refusal, 403,
                           "a page of another origin may ask for nothing here");
     }
@@ -139,8 +138,8 @@ static bool read_bearer(const struct http_head *head, struct admin_request *requ
     if (value.len < sizeof(scheme) - 1 ||
         !span_equal_nocase(span_make(value.at, sizeof(scheme) - 1), span_of(scheme)))
         return true; /* as good as none */
-    request->bearer =
-        span_trim(span_make(value.at + sizeof(scheme) - 1, value.len - sizeof(scheme) + 1));
+    request->bearer = span_trim(
+        span_make(value.at + sizeof(scheme) - 1, value.len - sizeof(scheme) + 1));
     return true;
 }
 

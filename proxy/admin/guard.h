@@ -12,9 +12,9 @@
 
 /* Who may be at the other end. */
 enum admin_door {
-    ADMIN_UNIX,    /* whoever may open the socket's file */
+    ADMIN_UNIX,     /* whoever may open the socket's file */
     ADMIN_LOOPBACK, /* any process, and any page in a browser, of this machine */
-    ADMIN_METRICS, /* anybody: metrics alone */
+    ADMIN_METRICS,  /* anybody: metrics alone */
 };
 
 /* All spans point into the head. */

@@ -32,8 +32,8 @@ bool params_find(struct span query, struct span name, struct text *value)
         if (equals != NULL &&
             span_equal(span_make(query.at, (size_t)(equals - query.at)), name) &&
             equals + 1 < query.at + len) {
-            add_decoded(value, span_make(equals + 1,
-                                         len - (size_t)(equals + 1 - query.at)));
+            add_decoded(value,
+                        span_make(equals + 1, len - (size_t)(equals + 1 - query.at)));
             return !value->failed;
         }
         if (end == NULL)

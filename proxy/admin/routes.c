@@ -66,7 +66,8 @@ static bool give_status(struct admin_context *context,
     (void)request;
     (void)later;
     admin_answer_json(
-        answer, 200, show_status(context->gateway, context->history, context->started_ms));
+        answer, 200,
+        show_status(context->gateway, context->history, context->started_ms));
     return true;
 }
 
@@ -93,8 +94,7 @@ static bool ask_trail(struct admin_context *context, const struct admin_request 
         return true;
     }
     snapshot = gateway_take_snapshot(context->gateway);
-    *later =
-        trail_reader_ask(context->reader, snapshot->config->audit.directory, &query);
+    *later = trail_reader_ask(context->reader, snapshot->config->audit.directory, &query);
     snapshot_unref(snapshot);
     if (*later != NULL)
         return false;

@@ -38,8 +38,8 @@ json_t *show_reasons(struct gateway *gateway)
     if (state.is_draining)
         (void)json_array_append_new(reasons, json_string("it is stopping"));
     if (!audit_trail_is_writable(gateway_stations(gateway)->trail, &why))
-        (void)json_array_append_new(reasons,
-                                    json_sprintf("audited changes get 503: %s", why.text));
+        (void)json_array_append_new(
+            reasons, json_sprintf("audited changes get 503: %s", why.text));
     return reasons;
 }
 
@@ -160,7 +160,7 @@ static json_t *show_cache(const struct snapshot *snapshot, const struct stations
         if (rule != NULL)
             put(scopes, rule->scope, json_true());
     }
-    json_object_foreach(scopes, name, ignored)
+    json_object_foreach (scopes, name, ignored)
         (void)json_array_append_new(names, json_string(name));
     json_decref(scopes);
     put(shown, "bytes", count(sizes.bytes));

@@ -11,8 +11,7 @@ static bool read_time(struct span params, struct span name, int64_t now_ms, int6
     struct text value = {0};
     bool is_good = true;
 
-    if (params_find(params, name, &value) &&
-        !audit_when_parse(value.bytes, now_ms, ms))
+    if (params_find(params, name, &value) && !audit_when_parse(value.bytes, now_ms, ms))
         is_good = error_set(error,
                             "%.*s takes a time such as 24h, 2026-11-23 or "
                             "2026-11-23T17:00:00Z",

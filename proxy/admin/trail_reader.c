@@ -84,8 +84,9 @@ static void put_checkpoint(json_t *chain, const struct audit_verdict *verdict)
     }
     checkpoint = json_object();
     put_time(checkpoint, "time", verdict->last_checkpoint.wall_ms);
-    (void)json_object_set_new(checkpoint, "sequence",
-                              json_integer((json_int_t)verdict->last_checkpoint.sequence));
+    (void)json_object_set_new(
+        checkpoint, "sequence",
+        json_integer((json_int_t)verdict->last_checkpoint.sequence));
     (void)json_object_set_new(chain, "last_checkpoint", checkpoint);
 }
 

@@ -20,7 +20,8 @@ static json_t *pick(json_t *first, json_t *later, const char *key)
 
 static void put(json_t *row, const char *name, json_t *value)
 {
-    (void)json_object_set_new(row, name, value != NULL ? json_incref(value) : json_null());
+    (void)json_object_set_new(row, name,
+                              value != NULL ? json_incref(value) : json_null());
 }
 
 static void put_resource(json_t *row, json_t *first)

@@ -50,9 +50,11 @@ struct audit_trail {
     int64_t working_since_ms;
     struct audit_numbers numbers;
 
+    struct histogram sync_times; /* the thread adds, anybody reads */
+
     /* The thread's own: */
     struct audit_writer writer;
-    struct audit_syslog *syslog;     /* NULL: no copies */
+    struct audit_syslog *syslog;     /* NULL: no copies. Changed under the lock. */
     struct audit_syslog *old_syslog; /* to be freed, which takes time */
     struct audit_entry *pending;     /* taken off the queue, not durable yet */
     int64_t owed_since_ms; /* the oldest record that no checkpoint covers; 0: none */
@@ -164,7 +166,14 @@ void audit_trail_numbers(struct audit_trail *trail, struct audit_numbers *number
 {
     (void)pthread_mutex_lock(&trail->lock);
     *numbers = trail->numbers;
+    for (const struct audit_entry *entry = trail->first; entry != NULL;
+         entry = entry->next)
+        numbers->waiting++;
+    numbers->has_syslog = trail->syslog != NULL;
+    if (numbers->has_syslog)
+        numbers->syslog = audit_syslog_count(trail->syslog);
     (void)pthread_mutex_unlock(&trail->lock);
+    histogram_read(&trail->sync_times, &numbers->sync_times);
 }
 
 /* Telling owners */
@@ -192,8 +201,7 @@ static void count_written(struct audit_trail *trail, struct audit_entry *entries
         trail->numbers.records[entries->phase]++;
         count_out(trail, entries);
     }
-    trail->numbers.syncs++;
-    trail->numbers.sync_us += (uint64_t)trail->writer.last_sync_us;
+    histogram_add(&trail->sync_times, trail->writer.last_sync_us);
     (void)pthread_mutex_unlock(&trail->lock);
 }
 
@@ -390,6 +398,22 @@ static bool put_pending(struct audit_trail *trail, bool is_last, struct error *e
     return false;
 }
 
+static void note_chain(struct audit_trail *trail)
+{
+    const struct audit_writer *writer = &trail->writer;
+    struct audit_numbers *numbers = &trail->numbers;
+
+    (void)pthread_mutex_lock(&trail->lock);
+    memcpy(numbers->chain_id, writer->chain.id, sizeof(numbers->chain_id));
+    numbers->sequence = writer->chain.sequence;
+    if (writer->checkpointed != numbers->checkpoint_sequence &&
+        writer->statement[0] != '\0') {
+        numbers->checkpoint_sequence = writer->checkpointed;
+        numbers->checkpoint_ms = clock_wall_ms();
+    }
+    (void)pthread_mutex_unlock(&trail->lock);
+}
+
 static void note_checkpoints(struct audit_trail *trail)
 {
     if (!audit_writer_owes_checkpoint(&trail->writer))
@@ -437,6 +461,7 @@ static bool write_pending(struct audit_trail *trail, bool is_last)
     }
     tell_all_durable(trail);
     note_checkpoints(trail);
+    note_chain(trail);
     if (!audit_writer_has_room(&trail->writer, trail->state == STATE_UNWRITABLE,
                                &error)) {
         become_unwritable(trail, &error);

@@ -10,7 +10,10 @@
 #include <stdint.h>
 
 #include "audit/entry.h"
+#include "audit/line.h"
+#include "audit/syslog.h"
 #include "base/error.h"
+#include "base/histogram.h"
 #include "config/syslog.h"
 
 struct audit_trail;
@@ -64,8 +67,20 @@ bool audit_trail_is_writable(struct audit_trail *trail, struct error *why);
 
 struct audit_numbers {
     uint64_t records[AUDIT_PHASES];
-    uint64_t syncs, sync_us, dropped;
+    uint64_t dropped;
+    uint64_t waiting; /* taken, and not durable yet */
+    struct histogram_counts sync_times;
+
+    char chain_id[AUDIT_CHAIN_ID_HEX + 1]; /* "" before the first record */
+    uint64_t sequence;                     /* of the last line that is durable */
+    int64_t checkpoint_ms; /* wall clock, of the last one; 0: none since the start */
+    uint64_t checkpoint_sequence; /* the line that it is about */
+
+    bool has_syslog;
+    struct audit_syslog_counts syslog;
 };
+
+/* For the metrics; from any thread. */
 void audit_trail_numbers(struct audit_trail *trail, struct audit_numbers *numbers);
 
 /*

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit/when.h"
 #include "base/clock.h"
 #include "command/command.h"
-#include "config/units.h"
 
 static const char search_help[] =
     "Usage: psgate audit search DIR [OPTIONS]\n\n"
@@ -54,53 +54,6 @@ static const char *const commands[] = {
     [AUDIT_VERB_TAIL] = "audit tail",
 };
 
-/* Takes "+02:00" or "-0530" spelled with a colon off the end; how many ms that is. */
-static bool take_offset(struct span *text, int64_t *offset_ms)
-{
-    const char *at;
-    uint64_t hours, minutes;
-
-    if (text->len < 6)
-        return false;
-    at = text->at + text->len - 6;
-    if ((at[0] != '+' && at[0] != '-') || at[3] != ':' ||
-        !span_to_number(span_make(at + 1, 2), 23, &hours) ||
-        !span_to_number(span_make(at + 4, 2), 59, &minutes))
-        return false;
-    *offset_ms = ((int64_t)hours * 60 + (int64_t)minutes) * 60000;
-    if (at[0] == '-')
-        *offset_ms = -*offset_ms;
-    text->len -= 6;
-    return true;
-}
-
-bool audit_options_parse_time(const char *text, int64_t now_ms, int64_t *time_ms)
-{
-    enum { DATE_LENGTH = 10 };
-    struct span rest = span_of(text);
-    char utc[64];
-    int64_t ms, offset_ms = 0;
-
-    if (units_parse_duration(rest, &ms)) {
-        *time_ms = ms <= now_ms ? now_ms - ms : 0;
-        return true;
-    }
-    if (rest.len > 40)
-        return false;
-    if (rest.len > DATE_LENGTH && ascii_lower(text[rest.len - 1]) == 'z')
-        rest.len--;
-    else if (rest.len != DATE_LENGTH && !take_offset(&rest, &offset_ms))
-        return false;
-    (void)snprintf(utc, sizeof(utc), "%.*s%s", (int)rest.len, text,
-                   rest.len == DATE_LENGTH ? "T00:00:00Z" : "Z");
-    if (utc[DATE_LENGTH] == 't' || utc[DATE_LENGTH] == ' ')
-        utc[DATE_LENGTH] = 'T';
-    if (!clock_parse_utc(utc, strlen(utc), &ms))
-        return false;
-    *time_ms = ms - offset_ms;
-    return true;
-}
-
 static bool parse_outcomes(const char *list, unsigned *outcomes)
 {
     *outcomes = 0;
@@ -135,12 +88,12 @@ static const char *take_option(struct audit_options *options, int option)
 
     switch (option) {
     case 's':
-        return audit_options_parse_time(optarg, clock_wall_ms(), &filter->since_ms)
+        return audit_when_parse(optarg, clock_wall_ms(), &filter->since_ms)
                    ? NULL
                    : "--since takes a time such as 7d, 2026-11-23 or "
                      "2026-11-23T17:04:05Z";
     case 'u':
-        return audit_options_parse_time(optarg, clock_wall_ms(), &filter->until_ms)
+        return audit_when_parse(optarg, clock_wall_ms(), &filter->until_ms)
                    ? NULL
                    : "--until takes a time such as 7d, 2026-11-23 or "
                      "2026-11-23T17:04:05Z";

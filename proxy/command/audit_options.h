@@ -27,10 +27,4 @@ enum audit_verb { AUDIT_VERB_SEARCH, AUDIT_VERB_TAIL };
 bool audit_options_read(struct audit_options *options, enum audit_verb verb, int argc,
                         char **argv, int *status);
 
-/*
- * A time as people give it: a duration before now_ms ("7d"), an RFC 3339 time with any
- * offset, or a date, which is its midnight in UTC. False for anything else.
- */
-bool audit_options_parse_time(const char *text, int64_t now_ms, int64_t *time_ms);
-
 #endif

@@ -5,6 +5,7 @@
 
 #include <event2/event.h>
 
+#include "admin/admin.h"
 #include "audit/body.h"
 #include "base/log.h"
 #include "base/secret.h"
@@ -25,6 +26,7 @@ static const char help[] =
 struct serving {
     struct event_base *base;
     struct gateway *gateway;
+    struct admin *admin;
     struct event *signals[4];
     struct event *deadline; /* of the drain */
     bool is_draining;
@@ -111,29 +113,37 @@ static void announce(const struct gateway *gateway)
     (void)fflush(stdout);
 }
 
+/* False: what is wrong is in *problems, or else in error. */
+static bool start(struct serving *serving, const char *path, const char *sandbox_url,
+                  struct problems *problems, struct error *error)
+{
+    serving->base = event_base_new();
+    if (serving->base == NULL || !watch_signals(serving))
+        return error_set(error, "cannot make an event loop");
+    serving->gateway = gateway_start(path, sandbox_url, serving->base, on_drained,
+                                     serving, problems, error);
+    if (serving->gateway == NULL)
+        return false;
+    serving->admin = admin_start(serving->gateway, error);
+    return serving->admin != NULL;
+}
+
 static int run(struct serving *serving, const char *path, const char *sandbox_url)
 {
     struct problems problems = {0};
     struct error error;
     int status = EXIT_FINE;
 
-    serving->base = event_base_new();
-    if (serving->base == NULL || !watch_signals(serving)) {
-        (void)fprintf(stderr, "psgate: cannot make an event loop\n");
-        return EXIT_FAILED;
-    }
-    serving->gateway = gateway_start(path, sandbox_url, serving->base, on_drained,
-                                     serving, &problems, &error);
-    if (problems.count > 0) {
-        (void)fputs(problems.lines.bytes, stderr);
-        status = EXIT_CONFIG;
-    } else if (serving->gateway == NULL) {
-        (void)fprintf(stderr, "psgate: %s\n", error.text);
-        status = EXIT_FAILED;
-    } else {
+    if (start(serving, path, sandbox_url, &problems, &error)) {
         announce(serving->gateway);
         (void)event_base_dispatch(serving->base);
         log_info("stopped");
+    } else if (problems.count > 0) {
+        (void)fputs(problems.lines.bytes, stderr);
+        status = EXIT_CONFIG;
+    } else {
+        (void)fprintf(stderr, "psgate: %s\n", error.text);
+        status = EXIT_FAILED;
     }
     problems_fini(&problems);
     return status;
@@ -141,6 +151,7 @@ static int run(struct serving *serving, const char *path, const char *sandbox_ur
 
 static void tidy_up(struct serving *serving)
 {
+    admin_stop(serving->admin);
     gateway_free(serving->gateway);
     for (size_t i = 0; i < sizeof(serving->signals) / sizeof(serving->signals[0]); i++) {
         if (serving->signals[i] != NULL)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "config/address.h"
+#include "config/admin.h"
 #include "config/syslog.h"
 
 #define OFFSET(type, field) offsetof(struct type, field)
@@ -402,12 +403,6 @@ union discarded {
     const char *text;
 };
 
-static const struct document_option admin_options[] = {
-    {.key = "address", .kind = OPTION_STRING},
-    {.key = "metrics_address", .kind = OPTION_STRING},
-    {0},
-};
-
 static const struct document_option cluster_options[] = {
     {.key = "redis", .kind = OPTION_STRING, .is_required = true},
     {.key = "max_staleness", .kind = OPTION_DURATION, .min = 1, .max = DAY},
@@ -418,7 +413,6 @@ static const struct {
     const char *key;
     const struct document_option *options;
 } inert_sections[CONFIG_INERT_SECTIONS] = {
-    {"admin", admin_options},
     {"cluster", cluster_options},
 };
 
@@ -449,6 +443,12 @@ static void read_jwt(struct document *document, const struct place *place, json_
     config_read_jwt(document, place, value, &config->jwt, &config->jwt_count);
 }
 
+static void read_admin(struct document *document, const struct place *place,
+                       json_t *value, void *target)
+{
+    config_read_admin(document, place, value, &((struct config *)target)->admin);
+}
+
 /* "$schema" tells editors what the file is; it means nothing to us. */
 static void read_schema(struct document *document, const struct place *place,
                         json_t *value, void *target)
@@ -461,7 +461,7 @@ static void read_schema(struct document *document, const struct place *place,
 static const struct document_option config_options[] = {
     {.key = "$schema", .kind = OPTION_CUSTOM, .read = read_schema},
     {.key = "listen", .kind = OPTION_CUSTOM, .read = read_listen},
-    {.key = "admin", .kind = OPTION_CUSTOM, .read = read_inert},
+    {.key = "admin", .kind = OPTION_CUSTOM, .read = read_admin},
     {.key = "workers",
      .kind = OPTION_INTEGER,
      .offset = OFFSET(config, workers),

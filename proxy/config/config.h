@@ -41,6 +41,12 @@ struct config_listen {
     bool allow_plaintext;
 };
 
+/* address NULL: none. */
+struct config_admin {
+    struct config_listen endpoint; /* a unix socket or a loopback address */
+    struct config_listen metrics;
+};
+
 enum config_encoded_slashes { CONFIG_SLASHES_REFUSE, CONFIG_SLASHES_FORWARD };
 
 struct config_upstream {
@@ -107,7 +113,7 @@ struct config_audit {
     struct config_syslog syslog;
 };
 
-enum { CONFIG_INERT_SECTIONS = 2 };
+enum { CONFIG_INERT_SECTIONS = 1 };
 
 struct config {
     struct arena arena; /* holds every string and array below */
@@ -115,6 +121,7 @@ struct config {
     struct span text; /* the file's, to say where a problem stands */
     struct config_listen *listen;
     size_t listen_count;
+    struct config_admin admin;
     int64_t workers; /* 0: one a core */
     struct config_upstream upstream;
     struct config_credential *credentials;

@@ -43,8 +43,11 @@ struct gateway {
     struct file_identity refused;
     void (*on_drained)(void *arg);
     void *arg;
+    struct gateway_hooks hooks; /* all NULL: none */
+    void *hooks_arg;
 
-    pthread_mutex_t lock; /* over adoption */
+    pthread_mutex_t lock; /* over adoption, the pointer to the snapshot, and state */
+    struct gateway_state state;
     pthread_cond_t adopted;
     size_t adoptions_left;
     struct error adoption_error; /* of the last adoption that failed */
@@ -416,6 +419,9 @@ struct gateway *gateway_start(const char *path, const char *sandbox_url,
         gateway_free(gateway);
         return NULL;
     }
+    gateway->state = (struct gateway_state){.workers = gateway->crew_count,
+                                            .was_reload_good = true,
+                                            .loaded_ms = clock_wall_ms()};
     snapshot_warn_inert(gateway->snapshot);
     return gateway;
 }
@@ -451,7 +457,10 @@ static void adopt_snapshot(struct gateway *gateway, struct snapshot *fresh)
     struct snapshot *old = gateway->snapshot;
     struct error error;
 
+    (void)pthread_mutex_lock(&gateway->lock);
     gateway->snapshot = fresh;
+    gateway->state.loaded_ms = clock_wall_ms();
+    (void)pthread_mutex_unlock(&gateway->lock);
     if (!adopt_everywhere(gateway, &error))
         log_error("a worker does not accept on every listener: %s (reload again)",
                   error.text);
@@ -528,43 +537,68 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
     snapshot_warn_inert(fresh);
 }
 
+/* Says why, and that nothing has changed. */
+static void refuse_reload(struct gateway *gateway, struct snapshot *fresh,
+                          const struct error *error)
+{
+    log_error("reload refused: %s; the old configuration stays in force", error->text);
+    snapshot_unref(fresh);
+    (void)pthread_mutex_lock(&gateway->lock);
+    gateway->state.was_reload_good = false;
+    (void)pthread_mutex_unlock(&gateway->lock);
+}
+
+/* Everything that a reload needs besides its snapshot and its listeners. */
+static bool prepare_reload(struct gateway *gateway, struct snapshot *fresh,
+                           struct error *error)
+{
+    const struct audit_settings settings = audit_settings(fresh->config);
+
+    if (!bind_snapshot(gateway, fresh))
+        return error_set(error, "out of memory");
+    if (gateway->hooks.prepare != NULL &&
+        !gateway->hooks.prepare(gateway->hooks_arg, fresh->config, error))
+        return false;
+    if (audit_trail_configure(gateway->shared.trail, &settings, error))
+        return true;
+    if (gateway->hooks.abandon != NULL)
+        gateway->hooks.abandon(gateway->hooks_arg);
+    return false;
+}
+
 void gateway_reload(struct gateway *gateway)
 {
     struct problems problems = {0};
     struct snapshot *fresh =
         snapshot_load(gateway->path, gateway->snapshot, gateway->sandbox_url, &problems);
-    struct listener **listeners = NULL;
-    struct audit_settings settings;
+    struct listener **listeners;
     struct error error;
 
     if (fresh == NULL) {
         log_problems(&problems);
-        log_error("reload refused: the configuration has %u problem%s, the old one stays "
-                  "in force",
-                  problems.count, problems.count == 1 ? "" : "s");
+        (void)error_set(&error, "the configuration has %u problem%s", problems.count,
+                        problems.count == 1 ? "" : "s");
         problems_fini(&problems);
+        refuse_reload(gateway, NULL, &error);
         return;
     }
     problems_fini(&problems);
-    if (!bind_snapshot(gateway, fresh)) {
-        log_error("reload refused: out of memory; the old configuration stays in force");
-        snapshot_unref(fresh);
-        return;
-    }
     listeners = open_listeners(gateway, fresh, &error);
-    settings = audit_settings(fresh->config);
-    if (listeners != NULL &&
-        !audit_trail_configure(gateway->shared.trail, &settings, &error)) {
+    if (listeners != NULL && !prepare_reload(gateway, fresh, &error)) {
         close_except(listeners, fresh->config->listen_count, gateway->listeners,
                      gateway->listener_count);
         listeners = NULL;
     }
     if (listeners == NULL) {
-        log_error("reload refused: %s; the old configuration stays in force", error.text);
-        snapshot_unref(fresh);
+        refuse_reload(gateway, fresh, &error);
         return;
     }
     replace_snapshot(gateway, fresh, listeners);
+    if (gateway->hooks.commit != NULL)
+        gateway->hooks.commit(gateway->hooks_arg);
+    (void)pthread_mutex_lock(&gateway->lock);
+    gateway->state.was_reload_good = true;
+    (void)pthread_mutex_unlock(&gateway->lock);
     log_info("configuration reloaded: generation %u, %zu clients", fresh->generation,
              fresh->clients->count);
 }
@@ -586,9 +620,63 @@ static void close_listeners(struct gateway *gateway)
     gateway->listener_count = 0;
 }
 
+void gateway_set_hooks(struct gateway *gateway, const struct gateway_hooks *hooks,
+                       void *arg)
+{
+    gateway->hooks = hooks != NULL ? *hooks : (struct gateway_hooks){0};
+    gateway->hooks_arg = arg;
+}
+
+/* For those who look at it from their own threads */
+
+struct snapshot *gateway_take_snapshot(struct gateway *gateway)
+{
+    struct snapshot *snapshot;
+
+    (void)pthread_mutex_lock(&gateway->lock);
+    snapshot = snapshot_ref(gateway->snapshot);
+    (void)pthread_mutex_unlock(&gateway->lock);
+    return snapshot;
+}
+
+struct stations *gateway_stations(struct gateway *gateway)
+{
+    return &gateway->shared;
+}
+
+void gateway_read_state(struct gateway *gateway, struct gateway_state *state)
+{
+    (void)pthread_mutex_lock(&gateway->lock);
+    *state = gateway->state;
+    (void)pthread_mutex_unlock(&gateway->lock);
+}
+
+bool gateway_purge(struct gateway *gateway, struct span scope)
+{
+    struct snapshot *snapshot = gateway_take_snapshot(gateway);
+    struct generations *generations = gateway->cache.generations;
+    bool is_known = span_equal(scope, SPAN("*"));
+
+    for (int i = 0; is_known && i < generations_count(generations); i++)
+        generations_raise(generations, i);
+    for (size_t i = 0; !is_known && i < snapshot->operations->count; i++) {
+        const struct operation_cache *rule = snapshot->operations->operations[i].cache;
+
+        if (rule == NULL || !span_equal(span_of(rule->scope), scope))
+            continue;
+        generations_raise(generations, generations_scope(generations, scope));
+        is_known = true;
+    }
+    snapshot_unref(snapshot);
+    return is_known;
+}
+
 /* The workers' descriptors keep the sockets open until each has emptied the queue. */
 void gateway_drain(struct gateway *gateway)
 {
+    (void)pthread_mutex_lock(&gateway->lock);
+    gateway->state.is_draining = true;
+    (void)pthread_mutex_unlock(&gateway->lock);
     close_listeners(gateway);
     watch_free(gateway->watch);
     gateway->watch = NULL;

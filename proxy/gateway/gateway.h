@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "config/document.h"
 #include "gateway/snapshot.h"
+#include "gateway/station.h"
 
 struct gateway;
 
@@ -39,6 +40,43 @@ int64_t gateway_drain_timeout_ms(const struct gateway *gateway);
 
 /* Stops accepting and lets what is in flight finish, at most limits.drain_timeout. */
 void gateway_drain(struct gateway *gateway);
+
+/* What goes along with a reload, so that it is all or nothing: see gateway_set_hooks. */
+struct gateway_hooks {
+    /* Opens what the configuration asks for beside what there is. False: the reload is
+     * refused, and nothing of it stays. */
+    bool (*prepare)(void *arg, const struct config *config, struct error *error);
+    /* Puts what was prepared in force. */
+    void (*commit)(void *arg);
+    /* Or gives it up: the reload is refused for another reason. */
+    void (*abandon)(void *arg);
+};
+
+/* hooks is copied; NULL: none any more. */
+void gateway_set_hooks(struct gateway *gateway, const struct gateway_hooks *hooks,
+                       void *arg);
+
+/* For whoever shows how the gateway is doing; from any thread: */
+
+/* A reference to what is in force. */
+struct snapshot *gateway_take_snapshot(struct gateway *gateway);
+
+/* What the workers share: counts, health, cache, trail. As long as the gateway. */
+struct stations *gateway_stations(struct gateway *gateway);
+
+struct gateway_state {
+    size_t workers;
+    bool is_draining;
+    bool was_reload_good; /* the last one; true before the first */
+    int64_t loaded_ms;    /* wall clock: when what is in force was loaded */
+};
+void gateway_read_state(struct gateway *gateway, struct gateway_state *state);
+
+/*
+ * Makes all that is cached for a scope of the operation table old; "*": of all. False:
+ * there is no such scope.
+ */
+bool gateway_purge(struct gateway *gateway, struct span scope);
 
 /* Ends the workers at once and frees everything. */
 void gateway_free(struct gateway *gateway);

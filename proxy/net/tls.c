@@ -239,6 +239,16 @@ static void describe_crl(const X509_CRL *crl, const char *what, const ASN1_TIME 
     BIO_free(out);
 }
 
+bool tls_certificate_until(SSL_CTX *context, int64_t *until_ms)
+{
+    const X509 *certificate = SSL_CTX_get0_certificate(context);
+
+    if (certificate == NULL)
+        return false;
+    *until_ms = to_wall_ms(X509_get0_notAfter(certificate));
+    return true;
+}
+
 bool tls_has_stale_crl(SSL_CTX *context, char *text, size_t len)
 {
     STACK_OF(X509_OBJECT) *objects =

@@ -37,6 +37,9 @@ int64_t tls_chain_valid_until_ms(const STACK_OF(X509) * chain);
 /* Whether a handshake failed for want of a revocation list in force. */
 bool tls_is_about_crl(const SSL *ssl);
 
+/* When the context's own certificate ends (wall clock); false: it has none. */
+bool tls_certificate_until(SSL_CTX *context, int64_t *until_ms);
+
 /* Whether one of the context's revocation lists is out of date: then what and when. */
 bool tls_has_stale_crl(SSL_CTX *context, char *text, size_t len);
 

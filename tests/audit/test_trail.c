@@ -207,8 +207,8 @@ START_TEST(threads_submit_and_each_owner_is_told_once)
     ck_assert_uint_eq(numbers.records[AUDIT_INTENT], THREADS * EACH);
     ck_assert_uint_eq(numbers.records[AUDIT_RESULT], THREADS * EACH);
     ck_assert_uint_eq(numbers.dropped, 0);
-    ck_assert_uint_gt(numbers.syncs, 0);
-    ck_assert_uint_eq((unsigned)numbers.syncs, (unsigned)disk.syncs);
+    ck_assert_uint_gt(numbers.sync_times.count, 0);
+    ck_assert_uint_eq((unsigned)numbers.sync_times.count, (unsigned)disk.syncs);
     stop();
     written_must_be(settings.directory,
                     2 * THREADS * EACH + numbers.records[AUDIT_REFUSED], THREADS * EACH,
