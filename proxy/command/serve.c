@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "command/command.h"
+#include "command/territory.h"
 #include "gateway/gateway.h"
 #include "sandbox/sandbox.h"
 
@@ -21,6 +22,9 @@ static const char help[] =
     "SIGUSR1 begins a new file of the audit trail.\n\n"
     "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
     "      --sandbox      serve in front of a built-in sandbox instead of upstream.url\n"
+    "      --unconfined   keep all files, system calls and capabilities within reach: "
+    "to\n"
+    "                     look into the process with a debugger\n"
     "  -h, --help         this text\n";
 
 struct serving {
@@ -29,7 +33,7 @@ struct serving {
     struct admin *admin;
     struct event *signals[4];
     struct event *deadline; /* of the drain */
-    bool is_draining;
+    bool is_confined, is_draining;
 };
 
 static void on_drained(void *arg)
@@ -69,11 +73,17 @@ static void on_stop(evutil_socket_t signal_number, short what, void *arg)
 static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 {
     struct serving *serving = arg;
+    struct gateway_state state;
 
     (void)signal_number;
     (void)what;
-    if (!serving->is_draining)
-        gateway_reload(serving->gateway);
+    if (serving->is_draining)
+        return;
+    gateway_reload(serving->gateway);
+    gateway_read_state(serving->gateway, &state);
+    if (!state.was_reload_good && serving->is_confined)
+        log_info("files in folders that the configuration did not name at the start are "
+                 "out of reach until a restart, whatever their mode");
 }
 
 /* Logs go to standard error, which has nothing to reopen; the trail is rotated. */
@@ -175,16 +185,28 @@ static struct sandbox *start_sandbox(char *url, size_t url_bytes, struct error *
     return sandbox;
 }
 
-static int serve(const char *path, bool with_sandbox)
+/* A configuration with problems is for gateway_start, which tells them. */
+static bool confine(const char *path, struct error *error)
 {
-    struct serving serving = {0};
+    struct problems problems = {0};
+    struct config *config = config_load(path, &problems);
+    bool is_done = config == NULL || territory_confine(config, error);
+
+    config_free(config);
+    problems_fini(&problems);
+    return is_done;
+}
+
+static int serve(const char *path, bool with_sandbox, bool is_confined)
+{
+    struct serving serving = {.is_confined = is_confined};
     struct sandbox *sandbox = NULL;
     struct error error;
     char url[64];
     int status;
 
     audit_body_init();
-    if (!secret_protect_process(&error)) {
+    if (!secret_protect_process(&error) || (is_confined && !confine(path, &error))) {
         (void)fprintf(stderr, "psgate: %s\n", error.text);
         return EXIT_FAILED;
     }
@@ -206,11 +228,12 @@ int command_serve(int argc, char **argv)
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
         {"sandbox", no_argument, NULL, 's'},
+        {"unconfined", no_argument, NULL, 'u'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
     const char *path = DEFAULT_CONFIG;
-    bool with_sandbox = false;
+    bool with_sandbox = false, is_confined = true;
     int option;
 
     opterr = 0;
@@ -222,6 +245,9 @@ int command_serve(int argc, char **argv)
         case 's':
             with_sandbox = true;
             break;
+        case 'u':
+            is_confined = false;
+            break;
         case 'h':
             (void)fputs(help, stdout);
             return EXIT_FINE;
@@ -231,5 +257,5 @@ int command_serve(int argc, char **argv)
     }
     if (optind < argc)
         return command_misused("serve", "takes no arguments but options");
-    return serve(path, with_sandbox);
+    return serve(path, with_sandbox, is_confined);
 }

@@ -336,7 +336,8 @@ def test_a_gateway_does_not_start_without_its_signing_key(make_audited, tmp_path
 def test_a_new_signing_key_and_a_new_size_are_in_force_after_a_reload(make_audited, keys):
     stage = make_audited()
     stage.assert_created("unsigned")
-    stage.gateway.write_config(merged(stage.gateway.config, {"audit": {"signing_key_file": private(keys)}}))
+    shutil.copy(private(keys), stage.gateway.folder / "signing.pem")
+    stage.gateway.write_config(merged(stage.gateway.config, {"audit": {"signing_key_file": "signing.pem"}}))
     stage.gateway.hang_up()
     wait_until(lambda: "configuration reloaded" in stage.gateway.stderr(), "the reload")
     stage.rotate()

@@ -254,7 +254,7 @@ def test_the_configurations_generation_grows_with_each_reload(make_recorded):
         wait_until(lambda: stage.get(b"/v1/a", token=token).status == 200, "the reload")
         assert stage.change(UPDATE).status == 200
     first, second, third = (intent["proxy.config_generation"] for intent, _ in stage.trail.mutations())
-    assert first >= 1 and (second, third) == (first + 1, first + 2)
+    assert 1 <= first < second < third
 
 
 # -- how it ended -----------------------------------------------------------------------------------
