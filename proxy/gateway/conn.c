@@ -6,14 +6,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "gateway/conn_internal.h"
 #include "gateway/exchange.h"
 #include "net/tls.h"
 
 enum {
     LINGER_MS = 2000,
-    DRAIN_GRACE_MS = 250,    /* a request may be on its way into an idle connection */
-    SLOWEST_BYTES = 256,     /* a second, averaged over a timeout: less is a trickle */
-    BODY_ROOM_BYTES = 32768, /* behind the largest head: for body bytes and pipelining */
+    DRAIN_GRACE_MS = 250, /* a request may be on its way into an idle connection */
 };
 
 static const char *const state_names[] = {"idle",   "head",   "exchange",
@@ -46,180 +45,10 @@ static const struct {
 static void advance(struct conn *conn);
 static void linger(struct conn *conn);
 
-static const struct config_limits *limits_of(const struct conn *conn)
-{
-    return &conn->station->snapshot->config->limits;
-}
-
 static void set_state(struct conn *conn, enum conn_state state)
 {
     assert((successors[conn->state] & TO(state)) != 0);
     conn->state = state;
-}
-
-/* Time limits */
-
-/* What counts as progress: bytes taken while some wait to be taken, else bytes sent. */
-static uint64_t bytes_moved(const struct conn *conn)
-{
-    return stream_queued(&conn->stream) > 0 ? conn->stream.bytes_written
-                                            : conn->stream.bytes_read;
-}
-
-static void start_rate_window(struct conn *conn, int64_t now_ms)
-{
-    conn->progress_since_ms = now_ms;
-    conn->progress_before = bytes_moved(conn);
-}
-
-static int64_t progress_timeout(const struct conn *conn)
-{
-    return stream_queued(&conn->stream) > 0 ? limits_of(conn)->send_timeout_ms
-                                            : limits_of(conn)->body_timeout_ms;
-}
-
-/* Sets the time within which bytes must move, or lifts it where none are expected. */
-static void expect_progress(struct conn *conn, bool expects)
-{
-    if (!expects) {
-        deadline_lift(&conn->deadline);
-        return;
-    }
-    if (!deadline_is_set(&conn->deadline) ||
-        conn->was_queued != (stream_queued(&conn->stream) > 0))
-        start_rate_window(conn, clock_monotonic_ms());
-    conn->was_queued = stream_queued(&conn->stream) > 0;
-    deadline_set(&conn->deadline, progress_timeout(conn));
-}
-
-/* Whether bytes have moved fast enough since the window began; begins a new one if so. */
-static bool keeps_rate(struct conn *conn)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    int64_t elapsed_ms = now_ms - conn->progress_since_ms;
-    uint64_t moved = bytes_moved(conn) - conn->progress_before;
-
-    if (elapsed_ms < progress_timeout(conn))
-        return true;
-    if (moved < (uint64_t)elapsed_ms * SLOWEST_BYTES / 1000)
-        return false;
-    start_rate_window(conn, now_ms);
-    return true;
-}
-
-static void on_too_slow(struct conn *conn)
-{
-    if (stream_queued(&conn->stream) > 0 || conn->exchange == NULL)
-        conn_close(conn, CONN_CLOSE_SLOW_CLIENT);
-    else
-        exchange_on_body_timeout(conn->exchange);
-}
-
-static void on_deadline(void *owner)
-{
-    struct conn *conn = owner;
-    bool is_queued = stream_queued(&conn->stream) > 0;
-    bool has_moved = bytes_moved(conn) > conn->progress_before;
-
-    switch (conn->state) {
-    case CONN_HEAD:
-        exchange_refuse(conn->exchange, REASON_HEAD_TIMEOUT, NULL);
-        break;
-    case CONN_IDLE:
-    case CONN_EXCHANGE:
-    case CONN_LINGER:
-        /* A queue that drains slowly raises no event until it is low: look here. */
-        if (is_queued && has_moved && keeps_rate(conn)) {
-            start_rate_window(conn, clock_monotonic_ms());
-            expect_progress(conn, true);
-        } else if (is_queued || conn->state == CONN_EXCHANGE) {
-            on_too_slow(conn);
-        } else {
-            conn_close(conn,
-                       conn->state == CONN_IDLE ? CONN_CLOSE_IDLE : CONN_CLOSE_DONE);
-        }
-        break;
-    case CONN_TUNNEL:
-        conn_close(conn, CONN_CLOSE_IDLE);
-        break;
-    case CONN_CLOSED:
-        break;
-    }
-}
-
-void conn_note_tunnel_traffic(struct conn *conn)
-{
-    deadline_set(&conn->deadline, limits_of(conn)->tunnel_idle_timeout_ms);
-}
-
-/* Input memory */
-
-static bool ensure_input(struct conn *conn)
-{
-    struct station *station = conn->station;
-
-    if (conn->input != NULL)
-        return true;
-    conn->most_head_bytes = (size_t)limits_of(conn)->header_bytes;
-    conn->input_bytes = conn->most_head_bytes + BODY_ROOM_BYTES;
-    conn->input_start = conn->input_end = conn->input_used = 0;
-    if (station->spare_input_bytes == conn->input_bytes) {
-        conn->input = station->spare_input;
-        station->spare_input = NULL;
-        station->spare_input_bytes = 0;
-    } else {
-        conn->input = malloc(conn->input_bytes);
-    }
-    return conn->input != NULL;
-}
-
-/* Notes bytes that were added: tokens, and secrets' values. */
-static void grow_input(struct conn *conn, size_t bytes)
-{
-    conn->input_end += bytes;
-    if (conn->input_used < conn->input_end)
-        conn->input_used = conn->input_end;
-}
-
-/* One is kept for the next request, whose connection will need it: mostly soon. */
-static void drop_input(struct conn *conn)
-{
-    struct station *station = conn->station;
-
-    if (conn->input != NULL) {
-        secret_cleanse(conn->input, conn->input_used);
-        free(station->spare_input);
-        station->spare_input = conn->input;
-        station->spare_input_bytes = conn->input_bytes;
-    }
-    conn->input = NULL;
-    conn->input_start = conn->input_end = 0;
-}
-
-/* Pipelined bytes move to the front; an idle connection holds no memory. */
-static void compact_input(struct conn *conn)
-{
-    size_t left = conn->input_end - conn->input_start;
-
-    if (left == 0) {
-        drop_input(conn);
-        return;
-    }
-    memmove(conn->input, conn->input + conn->input_start, left);
-    conn->input_start = 0;
-    conn->input_end = left;
-}
-
-char *conn_take_input(struct conn *conn)
-{
-    char *input = conn->input;
-    size_t head_len = conn->exchange->head.len;
-
-    if (input != NULL && head_len < conn->input_used)
-        secret_cleanse(input + head_len, conn->input_used - head_len);
-    conn->input = NULL;
-    conn->input_start = conn->input_end = 0;
-    return input;
 }
 
 /* The client's end of sending */
@@ -265,7 +94,7 @@ static bool fill_input(struct conn *conn)
     enum stream_status status;
     size_t room, got;
 
-    if (!ensure_input(conn)) {
+    if (!conn_ensure_input(conn)) {
         conn_close(conn, CONN_CLOSE_NO_MEMORY);
         return false;
     }
@@ -277,11 +106,11 @@ static bool fill_input(struct conn *conn)
     status = stream_read(&conn->stream, conn->input + conn->input_end, room, &got);
     if (status != STREAM_OK) {
         if (conn->input_end == 0)
-            drop_input(conn);
+            conn_drop_input(conn);
         on_read_end(conn, status);
         return false;
     }
-    grow_input(conn, got);
+    conn_grow_input(conn, got);
     return true;
 }
 
@@ -327,18 +156,18 @@ static void read_body(struct conn *conn)
         return;
     }
     if (conn->state == CONN_EXCHANGE) {
-        if (!keeps_rate(conn)) {
+        if (!conn_keeps_rate(conn)) {
             secret_cleanse(scratch, got);
-            on_too_slow(conn);
+            conn_on_too_slow(conn);
             return;
         }
-        expect_progress(conn, true);
+        conn_expect_progress(conn, true);
     }
     bytes = span_make(scratch, got);
     exchange_take_body(exchange, &bytes);
     if (bytes.len > 0 && conn->input != NULL) {
         memcpy(conn->input + conn->input_end, bytes.at, bytes.len);
-        grow_input(conn, bytes.len);
+        conn_grow_input(conn, bytes.len);
     }
     secret_cleanse(scratch, got);
 }
@@ -392,7 +221,7 @@ static bool begin_head(struct conn *conn)
     }
     set_state(conn, CONN_HEAD);
     deadline_set_at(&conn->deadline, conn->exchange->started_us / 1000,
-                    limits_of(conn)->header_timeout_ms);
+                    conn_limits(conn)->header_timeout_ms);
     return true;
 }
 
@@ -430,7 +259,7 @@ static bool skip_empty_lines(struct conn *conn)
     while (conn->input_end - conn->input_start >= 2 &&
            memcmp(conn->input + conn->input_start, "\r\n", 2) == 0)
         conn->input_start += 2;
-    compact_input(conn);
+    conn_compact_input(conn);
     return conn->input_end != 1 || conn->input[0] != '\r';
 }
 
@@ -457,18 +286,18 @@ static void limit_idleness(struct conn *conn)
 {
     deadline_lift(&conn->deadline);
     if (stream_queued(&conn->stream) > 0)
-        expect_progress(conn, true);
+        conn_expect_progress(conn, true);
     else
         deadline_set(&conn->deadline, conn->station->is_draining
                                           ? DRAIN_GRACE_MS
-                                          : limits_of(conn)->keepalive_timeout_ms);
+                                          : conn_limits(conn)->keepalive_timeout_ms);
 }
 
 static void become_idle(struct conn *conn)
 {
     set_state(conn, CONN_IDLE);
     conn->wants_body = false;
-    compact_input(conn);
+    conn_compact_input(conn);
     limit_idleness(conn);
     if (!conn->peer_has_ended)
         stream_want_read(&conn->stream, true);
@@ -481,7 +310,7 @@ static void linger(struct conn *conn)
     bool is_queued = stream_queued(&conn->stream) > 0;
 
     set_state(conn, CONN_LINGER);
-    drop_input(conn);
+    conn_drop_input(conn);
     if (conn->is_cut && !is_queued) {
         conn_close(conn, CONN_CLOSE_ANSWER_CUT);
         return;
@@ -494,7 +323,7 @@ static void linger(struct conn *conn)
     }
     deadline_lift(&conn->deadline);
     if (is_queued)
-        expect_progress(conn, true);
+        conn_expect_progress(conn, true);
     else
         deadline_set(&conn->deadline, LINGER_MS);
     if (!conn->peer_has_ended)
@@ -514,7 +343,7 @@ void conn_end_exchange(struct conn *conn, bool keep_alive)
 
 void conn_await_continue(struct conn *conn)
 {
-    expect_progress(conn, stream_queued(&conn->stream) > 0);
+    conn_expect_progress(conn, stream_queued(&conn->stream) > 0);
 }
 
 void conn_begin_tunnel(struct conn *conn)
@@ -530,7 +359,7 @@ void conn_want_body(struct conn *conn, bool wants)
         stream_want_read(&conn->stream, wants && !conn->peer_has_ended);
     } else {
         conn->wants_body = wants;
-        expect_progress(conn, wants || stream_queued(&conn->stream) > 0);
+        conn_expect_progress(conn, wants || stream_queued(&conn->stream) > 0);
         /* With the body complete reading goes on: pipelining, and the client's end. */
         stream_want_read(&conn->stream, (wants || exchange_has_body(conn->exchange)) &&
                                             !conn->peer_has_ended);
@@ -548,7 +377,7 @@ bool conn_write(struct conn *conn, const struct iovec *vectors, int count)
         return false;
     }
     if (stream_queued(&conn->stream) > 0 && conn->state != CONN_TUNNEL)
-        expect_progress(conn, true);
+        conn_expect_progress(conn, true);
     return true;
 }
 
@@ -575,7 +404,7 @@ static void on_drained(void *owner)
     if (conn->exchange == NULL)
         return;
     if (conn->state == CONN_EXCHANGE)
-        expect_progress(conn, stream_queued(&conn->stream) > 0 || conn->wants_body);
+        conn_expect_progress(conn, stream_queued(&conn->stream) > 0 || conn->wants_body);
     exchange_on_client_drained(conn->exchange);
 }
 
@@ -630,8 +459,8 @@ void conn_accept(struct station *station, int fd, const struct sockaddr *peer,
     conn->station = station;
     conn->opened_ms = clock_monotonic_ms();
     caller_init(&conn->caller, trust, fd, peer);
-    deadline_init(&conn->deadline, station->worker, on_deadline, conn);
-    deadline_set(&conn->deadline, limits_of(conn)->header_timeout_ms);
+    deadline_init(&conn->deadline, station->worker, conn_on_deadline, conn);
+    deadline_set(&conn->deadline, conn_limits(conn)->header_timeout_ms);
     station_add_conn(station, conn);
     stream_want_read(&conn->stream, true);
     if (station->is_draining)
@@ -681,7 +510,7 @@ void conn_close(struct conn *conn, enum conn_close_reason reason)
         stream_abort(&conn->stream);
     else
         stream_close(&conn->stream);
-    drop_input(conn);
+    conn_drop_input(conn);
     caller_fini(&conn->caller);
     station_remove_conn(conn->station, conn);
     worker_retire(conn->station->worker, &conn->retired, free_conn);
