@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/exchange.h"
+#include "gateway/subject.h"
+#include "gateway/trace.h"
 
 enum { MOST_FIELDS = 16 };
 
@@ -50,6 +52,24 @@ static void add_times(struct line *line, const struct exchange *exchange)
         add_number(line, "proxy.audit_duration", times.audit * 1000);
 }
 
+/*
+ * The client's name for the request, or one of ours; its records' in the trail; and the
+ * trace it is part of. own_id is where ours is written.
+ */
+static void add_ids(struct line *line, const struct exchange *exchange,
+                    char own_id[AUDIT_ID_HEX + 1])
+{
+    struct span request_id = subject_request_id(exchange);
+
+    if (request_id.len == 0 && exchange->record_id[0] == '\0')
+        station_make_record_id(exchange->station, own_id);
+    else
+        memcpy(own_id, exchange->record_id, AUDIT_ID_HEX + 1);
+    add_text(line, "http.request.id", request_id.len > 0 ? request_id : span_of(own_id));
+    add_text(line, "event.id", span_of(exchange->record_id));
+    add_text(line, "trace.id", trace_id(&exchange->head));
+}
+
 static void add_sizes(struct line *line, const struct exchange *exchange)
 {
     const struct operation *operation = exchange->admission.operation;
@@ -63,6 +83,7 @@ static void add_sizes(struct line *line, const struct exchange *exchange)
 void access_log_write(const struct exchange *exchange)
 {
     enum cache_outcome outcome = exchange->caching.outcome;
+    char own_id[AUDIT_ID_HEX + 1];
     struct line line;
 
     if (!exchange->snapshot->config->log.access || !log_is_on(LOG_INFO))
@@ -76,6 +97,7 @@ void access_log_write(const struct exchange *exchange)
         add_text(&line, "proxy.cache", span_of(cache_outcome_word(outcome)));
     add_times(&line, exchange);
     add_sizes(&line, exchange);
+    add_ids(&line, exchange, own_id);
     if (exchange->error != NULL)
         add_text(&line, "error.type", span_of(exchange->error));
     log_write_fields(exchange->is_background ? "background fetch" : "request",

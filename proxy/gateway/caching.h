@@ -31,6 +31,7 @@ enum caching_role {
 
 struct caching {
     enum caching_role role;
+    enum cache_outcome outcome; /* for the access log and the metrics */
     const struct operation_cache *rule;
     struct cache_directives asked; /* the request's Cache-Control */
     struct text key;               /* without what Vary adds */
@@ -57,8 +58,6 @@ struct caching {
     int64_t received_ms;
     uint16_t status;
     struct text head, body; /* collected */
-
-    enum cache_outcome outcome; /* for the access log */
 
     /* For Cache-Status. */
     const char *forward_reason; /* RFC 9211 2.2, or NULL: a hit */

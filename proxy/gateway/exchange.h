@@ -58,6 +58,7 @@ struct exchange {
     struct upstream_request request;
     struct upstream_call *call;
     bool is_mutating, is_upgrade, keep_alive, is_logged;
+    bool is_background; /* a fetch of the gateway's own, behind a stale answer */
 
     enum forward_body response_body;
     uint16_t status;
@@ -68,6 +69,7 @@ struct exchange {
     int vector_count;
     char size_lines[EXCHANGE_SIZE_LINES][EXCHANGE_SIZE_LINE_BYTES];
     int size_line_count;
+    char record_id[AUDIT_ID_HEX + 1]; /* its records' event.id; empty: none was made */
 
     struct caching caching;
     struct change change;
@@ -88,7 +90,6 @@ struct exchange {
     struct stopwatch upstream_wait; /* for upstream's final head: asked by this exchange,
                                        or by the one whose fetch it waits for */
     struct stopwatch audit_wait;    /* for the intent and the result to be durable */
-    bool is_background; /* a fetch of the gateway's own, behind a stale answer */
     uint64_t request_body_bytes, response_body_bytes;
 };
 

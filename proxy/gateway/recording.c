@@ -87,6 +87,7 @@ struct recording *recording_new(struct exchange *exchange, enum recording_mode m
     if (recording == NULL)
         return NULL;
     station_make_record_id(exchange->station, recording->id);
+    memcpy(exchange->record_id, recording->id, sizeof(recording->id));
     recording->exchange = exchange;
     recording->station = exchange->station;
     recording->snapshot = snapshot_ref(exchange->snapshot);
@@ -327,7 +328,7 @@ void recording_refuse(struct exchange *exchange, enum reason reason)
 {
     const char *word = refusal_word(reason);
     struct text subject = {0};
-    char id[AUDIT_ID_HEX + 1];
+    char *id = exchange->record_id;
     struct audit_entry *entry;
 
     if (word == NULL || !is_attempt(exchange) ||

@@ -94,7 +94,7 @@ void station_remove_conn(struct station *station, struct conn *conn);
  */
 bool station_queue_record(struct station *station, struct audit_entry *entry);
 
-/* A new id for records: random in its first half, counted in the second. */
+/* A new id, for records and requests: random in its first half, counted in the second. */
 void station_make_record_id(struct station *station, char id[AUDIT_ID_HEX + 1]);
 
 /* An exchange has lost its client but goes on; it has come to its end. */

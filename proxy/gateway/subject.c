@@ -1,6 +1,7 @@
 #include "gateway/subject.h"
 
 #include "audit/record.h"
+#include "gateway/trace.h"
 
 enum { MOST_AGENT_BYTES = 512, MOST_REQUEST_ID_BYTES = 128 };
 
@@ -55,39 +56,17 @@ static struct span field_of(const struct exchange *exchange, struct span name,
     return span_make(NULL, 0);
 }
 
-static bool is_lower_hex(struct span text)
+struct span subject_request_id(const struct exchange *exchange)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        if (strchr("0123456789abcdef", text.at[i]) == NULL || text.at[i] == '\0')
-            return false;
-    }
-    return true;
-}
-
-/* An id of zeros alone is none (W3C Trace Context 3.2.2.3 and 3.2.2.4). */
-static bool is_trace_part(struct span text)
-{
-    bool is_zero = true;
-
-    for (size_t i = 0; i < text.len; i++)
-        is_zero = is_zero && text.at[i] == '0';
-    return !is_zero && is_lower_hex(text);
-}
-
-/* W3C Trace Context 3.2: version "-" trace id "-" parent id "-" flags. */
-static struct span trace_id_of(const struct exchange *exchange)
-{
-    enum { TRACE = 3, TRACE_DIGITS = 32, PARENT = 36, PARENT_DIGITS = 16, WHOLE = 55 };
-    struct span value = field_of(exchange, SPAN("traceparent"), WHOLE);
+    const struct http_head *head = &exchange->head;
+    const struct http_field *field = http_head_find(head, HTTP_FIELD_X_REQUEST_ID, NULL);
     struct span id;
 
-    if (value.len < WHOLE)
+    if (field == NULL)
         return span_make(NULL, 0);
-    id = span_make(value.at + TRACE, TRACE_DIGITS);
-    if (value.at[TRACE - 1] != '-' || value.at[PARENT - 1] != '-' || !is_trace_part(id) ||
-        !is_trace_part(span_make(value.at + PARENT, PARENT_DIGITS)))
-        return span_make(NULL, 0);
-    return id;
+    id = safe(exchange, http_field_value(head, field));
+    return span_make(id.at,
+                     id.len < MOST_REQUEST_ID_BYTES ? id.len : MOST_REQUEST_ID_BYTES);
 }
 
 /* ECS: who may get in, how things are set up, and the rest. */
@@ -136,8 +115,8 @@ static void add_request(const struct exchange *exchange, struct audit_subject *s
 
     subject->source_ip = subject_source(exchange);
     subject->user_agent = field_of(exchange, SPAN("user-agent"), MOST_AGENT_BYTES);
-    subject->request_id = field_of(exchange, SPAN("x-request-id"), MOST_REQUEST_ID_BYTES);
-    subject->trace_id = trace_id_of(exchange);
+    subject->request_id = subject_request_id(exchange);
+    subject->trace_id = trace_id(&exchange->head);
     subject->method = exchange->head.method;
     subject->config_generation = exchange->snapshot->generation;
     if (client == NULL)

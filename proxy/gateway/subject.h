@@ -22,6 +22,12 @@ bool subject_write(const struct exchange *exchange, const char *id,
 /* Whether the value, whole, holds a token: the exchange's own or any. */
 bool subject_is_secret(const void *exchange, struct span value);
 
+/*
+ * What the client calls its request: X-Request-Id, its first 128 bytes, or "(withheld)"
+ * where a token is in it. Empty: it says nothing. Borrowed from the head.
+ */
+struct span subject_request_id(const struct exchange *exchange);
+
 /* Who is behind the connection: "192.0.2.7", or "unix uid 1000". Borrowed from the
  * connection. */
 struct span subject_source(const struct exchange *exchange);

@@ -24,6 +24,7 @@ static const struct {
     {SPAN("range"), HTTP_FIELD_RANGE},
     {SPAN("set-cookie"), HTTP_FIELD_SET_COOKIE},
     {SPAN("te"), HTTP_FIELD_TE},
+    {SPAN("traceparent"), HTTP_FIELD_TRACEPARENT},
     {SPAN("transfer-encoding"), HTTP_FIELD_TRANSFER_ENCODING},
     {SPAN("upgrade"), HTTP_FIELD_UPGRADE},
     {SPAN("x-api-key"), HTTP_FIELD_X_API_KEY},
@@ -31,6 +32,7 @@ static const struct {
     {SPAN("x-http-method-override"), HTTP_FIELD_OVERRIDE},
     {SPAN("x-method-override"), HTTP_FIELD_OVERRIDE},
     {SPAN("x-original-url"), HTTP_FIELD_OVERRIDE},
+    {SPAN("x-request-id"), HTTP_FIELD_X_REQUEST_ID},
     {SPAN("x-rewrite-url"), HTTP_FIELD_OVERRIDE},
 };
 

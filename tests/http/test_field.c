@@ -33,6 +33,7 @@ static const struct {
     {"Proxy-Connection", HTTP_FIELD_PROXY_CONNECTION, HOP},
     {"Set-Cookie", HTTP_FIELD_SET_COOKIE, CREDENTIAL},
     {"TE", HTTP_FIELD_TE, HOP},
+    {"Traceparent", HTTP_FIELD_TRACEPARENT, 0},
     {"Transfer-Encoding", HTTP_FIELD_TRANSFER_ENCODING, HOP | FRAMING},
     {"Upgrade", HTTP_FIELD_UPGRADE, HOP},
     {"X-Api-Key", HTTP_FIELD_X_API_KEY, CREDENTIAL},
@@ -40,6 +41,7 @@ static const struct {
     {"X-HTTP-Method-Override", HTTP_FIELD_OVERRIDE, OVERRIDE},
     {"X-Method-Override", HTTP_FIELD_OVERRIDE, OVERRIDE},
     {"X-Original-URL", HTTP_FIELD_OVERRIDE, OVERRIDE},
+    {"X-Request-Id", HTTP_FIELD_X_REQUEST_ID, 0},
     {"X-Rewrite-URL", HTTP_FIELD_OVERRIDE, OVERRIDE},
 };
 
