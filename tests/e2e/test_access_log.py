@@ -20,6 +20,15 @@ def lines_of(target, log, count):
     return log.wait(count, url_path=target.decode())
 
 
+def asked_in_turn(stage, target, count, *lines):
+    """Asks so many times, each time when the line of the last is there; the lines."""
+    log = Log(stage.gateway)
+    for number in range(count):
+        assert stage.ask(target, *lines).status == 200
+        found = lines_of(target, log, number + 1)
+    return found
+
+
 # -- the cache's word ----------------------------------------------------------------------------------
 
 TWICE = {
@@ -38,10 +47,8 @@ TWICE = {
 
 @pytest.mark.parametrize("answers, lines, words", TWICE.values(), ids=TWICE.keys())
 def test_a_line_says_what_the_cache_did(cache, answers, lines, words):
-    log, target = Log(cache.gateway), cache.answers(*answers)
-    for _ in words:
-        assert cache.ask(target, *lines).status == 200
-    assert [line["proxy.cache"] for line in lines_of(target, log, 2)] == words
+    found = asked_in_turn(cache, cache.answers(*answers), len(words), *lines)
+    assert [line["proxy.cache"] for line in found] == words
 
 
 def test_who_waits_for_the_fetch_of_another_is_collapsed_and_has_waited_for_upstream(make_cache):
@@ -86,10 +93,7 @@ def test_without_a_cache_rule_nothing_is_said_of_the_cache(stage):
 
 
 def test_a_hit_has_not_waited_for_upstream(cache):
-    log, target = Log(cache.gateway), cache.answers(Answer(FRESH))
-    for _ in range(2):
-        cache.ask(target)
-    miss, hit = lines_of(target, log, 2)
+    miss, hit = asked_in_turn(cache, cache.answers(Answer(FRESH)), 2)
     assert 0 < miss["proxy.upstream_duration"] <= miss["event.duration"]
     assert "proxy.upstream_duration" not in hit and hit["event.duration"] > 0
     assert "proxy.audit_duration" not in miss and "proxy.audit_duration" not in hit
@@ -168,10 +172,7 @@ def test_the_line_of_a_request_that_was_passed_on(stage):
 
 
 def test_the_line_of_a_hit(cache):
-    log, target = Log(cache.gateway), cache.answers(Answer(FRESH))
-    for _ in range(2):
-        cache.ask(target)
-    line = lines_of(target, log, 2)[1]
+    line = asked_in_turn(cache, cache.answers(Answer(FRESH)), 2)[1]
     assert_members(line, "url.path", "user.name", "event.action", "proxy.cache", "http.request.body.bytes",
                    "http.response.body.bytes")
     assert (line["event.action"], line["http.response.body.bytes"]) == ("lookup", len(b"body 1"))
@@ -243,8 +244,9 @@ def test_a_long_request_id_is_cut(stage):
 
 def test_without_one_each_request_gets_an_id_of_its_own(audited):
     log = Log(audited.gateway)
-    for _ in range(3):
+    for number in range(3):
         assert audited.get(b"/v1/plain").status == 200
+        log.wait(number + 1)
     assert audited.change(CHANGE).status == 200
     ids = [line["http.request.id"] for line in log.wait(4)]
     assert len(set(ids)) == 4 and all(re.fullmatch("[0-9a-f]{32}", one) for one in ids)
