@@ -1,6 +1,6 @@
 /*
- * The log: one line an event on standard error, JSON or readable, each written with one
- * write(2) so that lines of different threads never mix.
+ * The log: one line an event, JSON or readable. Where lines go, and who writes them, is
+ * base/log_output.h's; whoever logs does not wait for it.
  *
  * error = an operator must act; warn = degraded; info = life cycle; debug = per request.
  * Messages are lower case without a full stop. Nothing secret may be passed in: see
@@ -16,10 +16,17 @@
 #include "base/span.h"
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum { LOG_LEVELS = LOG_DEBUG + 1 };
 enum log_format { LOG_TEXT, LOG_JSON };
 
 /* Sets what is written from now on, in all threads. Starts as LOG_INFO, LOG_TEXT. */
 void log_configure(enum log_level level, enum log_format format);
+
+/*
+ * For an operator who wants to see more now: writes the next level too; behind debug
+ * comes the level that was configured. Says so in the log.
+ */
+void log_raise_level(void);
 
 /* Whether lines of this level are written: ask before preparing an expensive one. */
 bool log_is_on(enum log_level level);

@@ -8,6 +8,7 @@
 #include "admin/admin.h"
 #include "audit/body.h"
 #include "base/log.h"
+#include "base/log_output.h"
 #include "base/secret.h"
 #include "command/command.h"
 #include "command/territory.h"
@@ -19,7 +20,9 @@ static const char help[] =
     "Runs the gateway until SIGTERM or SIGINT, which let requests in flight finish.\n"
     "SIGHUP loads configuration, clients, keys and certificates again, all or "
     "nothing. A changed clients file is taken in by itself, within a second.\n"
-    "SIGUSR1 begins a new file of the audit trail.\n\n"
+    "SIGUSR1 opens the log file anew and begins a new file of the audit trail.\n"
+    "SIGUSR2 makes the log one level more verbose; behind debug comes the configured one."
+    "\n\n"
     "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
     "      --sandbox      serve in front of a built-in sandbox instead of upstream.url\n"
     "      --unconfined   keep all files, system calls and capabilities within reach: "
@@ -31,7 +34,7 @@ struct serving {
     struct event_base *base;
     struct gateway *gateway;
     struct admin *admin;
-    struct event *signals[4];
+    struct event *signals[5];
     struct event *deadline; /* of the drain */
     bool is_confined, is_draining;
 };
@@ -86,7 +89,6 @@ static void on_reload(evutil_socket_t signal_number, short what, void *arg)
                  "out of reach until a restart, whatever their mode");
 }
 
-/* Logs go to standard error, which has nothing to reopen; the trail is rotated. */
 static void on_reopen(evutil_socket_t signal_number, short what, void *arg)
 {
     struct serving *serving = arg;
@@ -96,13 +98,24 @@ static void on_reopen(evutil_socket_t signal_number, short what, void *arg)
     gateway_reopen(serving->gateway);
 }
 
+static void on_raise_level(evutil_socket_t signal_number, short what, void *arg)
+{
+    (void)signal_number;
+    (void)what;
+    (void)arg;
+    log_raise_level();
+}
+
 static bool watch_signals(struct serving *serving)
 {
     const struct {
         int number;
         event_callback_fn on_signal;
-    } wanted[] = {
-        {SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}, {SIGUSR1, on_reopen}};
+    } wanted[] = {{SIGTERM, on_stop},
+                  {SIGINT, on_stop},
+                  {SIGHUP, on_reload},
+                  {SIGUSR1, on_reopen},
+                  {SIGUSR2, on_raise_level}};
 
     serving->deadline = evtimer_new(serving->base, on_drain_deadline, serving);
     if (serving->deadline == NULL)
@@ -205,11 +218,6 @@ static int serve(const char *path, bool with_sandbox, bool is_confined)
     char url[64];
     int status;
 
-    audit_body_init();
-    if (!secret_protect_process(&error) || (is_confined && !confine(path, &error))) {
-        (void)fprintf(stderr, "psgate: %s\n", error.text);
-        return EXIT_FAILED;
-    }
     if (with_sandbox) {
         sandbox = start_sandbox(url, sizeof(url), &error);
         if (sandbox == NULL) {
@@ -220,6 +228,23 @@ static int serve(const char *path, bool with_sandbox, bool is_confined)
     status = run(&serving, path, with_sandbox ? url : NULL);
     tidy_up(&serving);
     sandbox_stop(sandbox);
+    return status;
+}
+
+/* Whatever the end, what was logged is written before it. */
+static int serve_logged(const char *path, bool with_sandbox, bool is_confined)
+{
+    struct error error;
+    int status;
+
+    audit_body_init();
+    if (!secret_protect_process(&error) || (is_confined && !confine(path, &error)) ||
+        !log_start(&error)) {
+        (void)fprintf(stderr, "psgate: %s\n", error.text);
+        return EXIT_FAILED;
+    }
+    status = serve(path, with_sandbox, is_confined);
+    log_stop();
     return status;
 }
 
@@ -257,5 +282,5 @@ int command_serve(int argc, char **argv)
     }
     if (optind < argc)
         return command_misused("serve", "takes no arguments but options");
-    return serve(path, with_sandbox, is_confined);
+    return serve_logged(path, with_sandbox, is_confined);
 }
