@@ -97,6 +97,8 @@ static void collect(struct list *list, const struct config *config)
     add_file(list, config->upstream.ca_file);
     add_file(list, config->audit.syslog.ca_file);
     add_keys(list, config);
+    if (config->log.file != NULL)
+        add_folder(list, config->log.file, CONFINE_WRITE); /* where it is made anew */
     /* With the folder around it: one that went and is made again must be within reach. */
     add_folder(list, config->audit.directory, CONFINE_WRITE);
     add(list, config->audit.directory, CONFINE_WRITE);

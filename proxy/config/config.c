@@ -353,6 +353,7 @@ static const struct document_option log_options[] = {
      .offset = OFFSET(config_log, format),
      .choices = format_names},
     {.key = "access", .kind = OPTION_BOOL, .offset = OFFSET(config_log, access)},
+    {.key = "file", .kind = OPTION_PATH, .offset = OFFSET(config_log, file)},
     {0},
 };
 

@@ -87,6 +87,7 @@ struct config_log {
     int level;  /* enum log_level */
     int format; /* enum log_format */
     bool access;
+    const char *file; /* NULL: standard error */
 };
 
 struct config_cache {

@@ -10,6 +10,7 @@
 #include "audit/trail.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/log_output.h"
 #include "gateway/health.h"
 #include "gateway/metrics.h"
 #include "gateway/station.h"
@@ -121,7 +122,6 @@ static bool adopt_everywhere(struct gateway *gateway, struct error *error)
 {
     const struct config *config = gateway->snapshot->config;
 
-    log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
     atomic_store(&gateway->shared.max_connections, (unsigned)config->limits.connections);
     (void)pthread_mutex_lock(&gateway->lock);
     gateway->adoptions_left = gateway->crew_count;
@@ -365,12 +365,21 @@ static bool watch_clients(struct gateway *gateway, struct error *error)
            error_set(error, "cannot watch the clients file: out of memory");
 }
 
+static void use_log(const struct config *config, int log)
+{
+    log_switch(log);
+    log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
+}
+
 static bool start(struct gateway *gateway, struct event_base *base, struct error *error)
 {
     const struct config *config = gateway->snapshot->config;
     struct audit_settings settings;
+    int log;
 
-    log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
+    if (!log_open(config->log.file, &log, error))
+        return false;
+    use_log(config, log);
     raise_descriptor_limit(config);
     gateway->mailbox = mailbox_new(base, error);
     if (gateway->mailbox == NULL)
@@ -515,7 +524,7 @@ static bool on_clients_changed(void *arg)
 }
 
 static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
-                             struct listener **listeners)
+                             struct listener **listeners, int log)
 {
     struct listener **old_listeners = gateway->listeners;
     size_t old_count = gateway->listener_count;
@@ -523,6 +532,7 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
 
     if (worker_count(fresh->config) != gateway->crew_count)
         log_warn("the number of workers changes only at the next start");
+    use_log(fresh->config, log);
     if (fresh->jwks != NULL && !jwks_start(fresh->jwks, &error))
         log_error("jwt: issuers' keys are not fetched: %s (reload again)", error.text);
     jwks_stop(gateway->snapshot->jwks, 0); /* whoever has it still may use its keys */
@@ -548,14 +558,12 @@ static void refuse_reload(struct gateway *gateway, struct snapshot *fresh,
     (void)pthread_mutex_unlock(&gateway->lock);
 }
 
-/* Everything that a reload needs besides its snapshot and its listeners. */
-static bool prepare_reload(struct gateway *gateway, struct snapshot *fresh,
+/* What others than the gateway itself must agree to. */
+static bool prepare_others(struct gateway *gateway, struct snapshot *fresh,
                            struct error *error)
 {
     const struct audit_settings settings = audit_settings(fresh->config);
 
-    if (!bind_snapshot(gateway, fresh))
-        return error_set(error, "out of memory");
     if (gateway->hooks.prepare != NULL &&
         !gateway->hooks.prepare(gateway->hooks_arg, fresh->config, error))
         return false;
@@ -566,6 +574,24 @@ static bool prepare_reload(struct gateway *gateway, struct snapshot *fresh,
     return false;
 }
 
+/*
+ * Everything that a reload needs besides its snapshot and its listeners. *log is the
+ * log's descriptor to go on with.
+ */
+static bool prepare_reload(struct gateway *gateway, struct snapshot *fresh, int *log,
+                           struct error *error)
+{
+    if (!bind_snapshot(gateway, fresh))
+        return error_set(error, "out of memory");
+    if (!log_open(fresh->config->log.file, log, error))
+        return false;
+    if (prepare_others(gateway, fresh, error))
+        return true;
+    if (*log >= 0)
+        (void)close(*log);
+    return false;
+}
+
 void gateway_reload(struct gateway *gateway)
 {
     struct problems problems = {0};
@@ -573,6 +599,7 @@ void gateway_reload(struct gateway *gateway)
         snapshot_load(gateway->path, gateway->snapshot, gateway->sandbox_url, &problems);
     struct listener **listeners;
     struct error error;
+    int log;
 
     if (fresh == NULL) {
         log_problems(&problems);
@@ -584,7 +611,7 @@ void gateway_reload(struct gateway *gateway)
     }
     problems_fini(&problems);
     listeners = open_listeners(gateway, fresh, &error);
-    if (listeners != NULL && !prepare_reload(gateway, fresh, &error)) {
+    if (listeners != NULL && !prepare_reload(gateway, fresh, &log, &error)) {
         close_except(listeners, fresh->config->listen_count, gateway->listeners,
                      gateway->listener_count);
         listeners = NULL;
@@ -593,7 +620,7 @@ void gateway_reload(struct gateway *gateway)
         refuse_reload(gateway, fresh, &error);
         return;
     }
-    replace_snapshot(gateway, fresh, listeners);
+    replace_snapshot(gateway, fresh, listeners, log);
     if (gateway->hooks.commit != NULL)
         gateway->hooks.commit(gateway->hooks_arg);
     (void)pthread_mutex_lock(&gateway->lock);
@@ -603,8 +630,23 @@ void gateway_reload(struct gateway *gateway)
              fresh->clients->count);
 }
 
+static void reopen_log(const struct gateway *gateway)
+{
+    const char *path = gateway->snapshot->config->log.file;
+    struct error error;
+    int log;
+
+    if (path == NULL)
+        return;
+    if (log_open(path, &log, &error))
+        log_switch(log);
+    else
+        log_error("%s: the log stays in the old file (send SIGUSR1 again)", error.text);
+}
+
 void gateway_reopen(struct gateway *gateway)
 {
+    reopen_log(gateway);
     audit_trail_rotate(gateway->shared.trail);
 }
 

@@ -32,7 +32,7 @@ const char *gateway_listener_url(const struct gateway *gateway, size_t index);
 /* Loads everything again, all or nothing; what is wrong is logged. */
 void gateway_reload(struct gateway *gateway);
 
-/* Begins a new file of the audit trail (SIGUSR1). */
+/* Opens the log file anew and begins a new file of the audit trail (SIGUSR1). */
 void gateway_reopen(struct gateway *gateway);
 
 /* How long a drain may take: limits.drain_timeout. */

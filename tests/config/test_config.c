@@ -143,6 +143,7 @@ static void assert_usual(const struct config *config)
     ck_assert_int_eq(config->log.level, LOG_INFO);
     ck_assert_int_eq(config->log.format, LOG_JSON);
     ck_assert(config->log.access);
+    ck_assert_ptr_null(config->log.file);
     ck_assert_str_eq(config->listen[0].address, "127.0.0.1:8080");
     ck_assert_str_eq(config->listen[0].host, "127.0.0.1");
     ck_assert_uint_eq(config->listen[0].port, 8080);
@@ -234,7 +235,8 @@ START_TEST(every_other_option_can_be_set)
         "\"ca_file\":\"ca.pem\",\"encoded_slashes\":\"forward\"},"
         "\"operations_file\":\"ops.json\","
         "\"limits\":{\"upstream_rate\":\"600/m\",\"upstream_burst\":50},"
-        "\"log\":{\"level\":\"debug\",\"format\":\"text\",\"access\":false}"));
+        "\"log\":{\"level\":\"debug\",\"format\":\"text\",\"access\":false,"
+        "\"file\":\"psgate.log\"}"));
 
     ck_assert_int_eq(config->limits.upstream_rate.count, 600);
     ck_assert_int_eq(config->limits.upstream_rate.period_s, 60);
@@ -254,6 +256,7 @@ START_TEST(every_other_option_can_be_set)
     ck_assert_int_eq(config->log.level, LOG_DEBUG);
     ck_assert_int_eq(config->log.format, LOG_TEXT);
     ck_assert(!config->log.access);
+    assert_in_folder(config->log.file, "psgate.log");
     config_free(config);
 }
 END_TEST

@@ -154,6 +154,7 @@ static const struct row values[] = {
     {"\"log\":{\"level\":\"verbose\"}", "2:8: log.level:~debug"},
     {"\"log\":{\"format\":1}", "2:8: log.format:~json"},
     {"\"log\":{\"access\":\"yes\"}", "2:8: log.access:"},
+    {"\"log\":{\"file\":true}", "2:8: log.file:"},
     {"\"cache\":{\"memory\":\"x\"}", "2:10: cache.memory:"},
     {"\"cache\":{\"other_invalidates\":\"*\"}", "2:10: cache.other_invalidates:"},
     {"\"cache\":{\"other_invalidates\":[1]}", "2:31: cache.other_invalidates[0]:"},

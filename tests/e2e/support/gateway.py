@@ -48,6 +48,7 @@ class Gateway:
         self.secrets = [self.key]
         self.process = None
         self.environment = None  # None: ours
+        self.error_output = None  # a descriptor for standard error; None: the file that stderr() reads
         self.ports = []
         self.key_file = write_private(folder / "api-key", self.key + "\n")
         self.clients_file = folder / "clients.json"
@@ -104,7 +105,9 @@ class Gateway:
     def start(self, *options):
         with open(self.folder / "stdout", "w") as out, open(self.folder / "stderr", "w") as err:
             self.process = subprocess.Popen([self.binary, "serve", "-c", str(self.config_file), *options],
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.environment)
+                                            stdin=subprocess.DEVNULL, stdout=out,
+                                            stderr=err if self.error_output is None else self.error_output,
+                                            env=self.environment)
         wanted = len(self.config["listen"])
         wait_until(lambda: self._has_ended() or len(self._listening()) >= wanted, "the gateway to listen")
         assert not self._has_ended(), f"it ended with {self.process.returncode}: {self.stderr()}"
