@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from support.kernel import wait_taken
+from support.logs import Log
 from support.origin import by_target, holding
 from support.raw import Client
 from support.waiting import DEADLINE, wait_event, wait_until
@@ -62,10 +63,11 @@ def test_a_key_from_the_environment_survives_a_refused_reload(make_stage, monkey
 
 
 def reload_and_wait(stage, client="newcomer"):
-    """Reloads with one client more, until that client is known: with one worker, everywhere."""
-    token = stage.gateway.add_client(client)
+    """Reloads with one client more, which is known then; a change of the clients alone is no reload."""
+    token, log = stage.gateway.add_client(client), Log(stage.gateway)
     stage.gateway.hang_up()
-    wait_until(lambda: stage.get(b"/v1/a", token=token).status == 200, "the reload")
+    wait_until(lambda: "configuration reloaded" in log.text(), "the reload")
+    assert stage.get(b"/v1/a", token=token).status == 200
 
 
 def send_and_wait(stage, client, part):
