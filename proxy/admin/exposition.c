@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "audit/trail.h"
-#include "base/clock.h"
+#include "base/log_output.h"
 #include "gateway/health.h"
 #include "net/tls.h"
 
@@ -344,6 +344,9 @@ static void add_configuration(struct text *out, struct gateway *gateway,
           "When the configuration in force was loaded.");
     text_add(out, SPAN("psgate_config_loaded_timestamp_seconds "));
     text_add_format(out, "%.3f\n", (double)state.loaded_ms / 1000);
+    add_counter(out, "psgate_log_dropped_total",
+                "Log lines that were dropped, or could not be written.",
+                log_count_missing());
     add_certificates(out, snapshot);
 }
 

@@ -36,6 +36,8 @@ static struct {
     bool is_new;  /* the thread has not written there yet */
     size_t piece; /* how many bytes are written at once */
 
+    _Atomic uint64_t missing; /* lines since the start: dropped, or not written */
+
     /* The thread's. */
     bool is_torn;  /* the last line that was written is not whole */
     uint64_t lost; /* lines that could not be written, and why not */
@@ -96,6 +98,11 @@ void log_switch(int fd)
         (void)close(unused);
     if (is_queued)
         log_queue_poke(&output.queue);
+}
+
+uint64_t log_count_missing(void)
+{
+    return atomic_load(&output.missing);
 }
 
 /* Writing */
@@ -193,8 +200,10 @@ static void write_lines(struct span lines)
         size_t most;
         int fd = next_descriptor(&most);
         struct span piece = first_piece(lines, most);
+        uint64_t lost = output.lost;
 
-        (void)write_piece(fd, piece);
+        if (!write_piece(fd, piece))
+            (void)atomic_fetch_add(&output.missing, output.lost - lost);
         lines = span_make(lines.at + piece.len, lines.len - piece.len);
     }
 }
@@ -361,7 +370,8 @@ void log_output_write(enum log_level level, struct span line)
 {
     switch ((enum mode)atomic_load_explicit(&output.mode, memory_order_acquire)) {
     case QUEUED:
-        (void)log_queue_add(&output.queue, level, line);
+        if (!log_queue_add(&output.queue, level, line))
+            (void)atomic_fetch_add(&output.missing, 1);
         break;
     case DIRECT:
         (void)!write(descriptor(), line.at, line.len);

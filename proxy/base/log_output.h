@@ -13,6 +13,7 @@
 #define PSGATE_BASE_LOG_OUTPUT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -36,6 +37,9 @@ bool log_open(const char *path, int *fd, struct error *error) MUST_CHECK;
 
 /* Lines go there from now on. The descriptor is taken over. Calls must not overlap. */
 void log_switch(int fd);
+
+/* Lines since the start that were dropped or could not be written. From any thread. */
+uint64_t log_count_missing(void);
 
 /* For log.c: passes on a line with its line feed. */
 void log_output_write(enum log_level level, struct span line);
