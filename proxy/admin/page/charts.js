@@ -5,6 +5,7 @@ import { byId, el, setAttribute, setText } from './dom.js';
 import { clock, duration, rate } from './format.js';
 
 const HOUR_MS = 3600 * 1000;
+const LEAST_MS = 300 * 1000; // shown of a gateway that has only just started
 
 // Without its legend, which writes style attributes into HTML: the page's policy forbids them.
 function useAxesAndGridOnly() {
@@ -197,7 +198,8 @@ export function makeCharts() {
   return (status) => {
     const now = Date.parse(status.now);
     const points = finishedPoints(status.history, now);
-    const ends = [now - HOUR_MS, now];
+    const started = Math.min(Date.parse(status.started), now - LEAST_MS);
+    const ends = [Math.max(started, now - HOUR_MS), now];
     requests.show(points.map((point) => [point.time, ...kindsOf(point, status.history.step)]), ends);
     latency.show(points.map((point) => [point.time, point.p50, point.p90, point.p99,
       point.upstream_p50 ?? null, point.upstream_p99 ?? null]), ends);

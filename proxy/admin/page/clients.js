@@ -12,7 +12,7 @@ const listOf = (items) => (items.length > 0 ? items.join(', ') : '–');
 
 function makeRow(client) {
   return el('tr', { role: 'row' },
-    cell('Client', { class: 'name' }, el('bdi', { title: client.name }, client.name), el('span', { class: 'badges' })),
+    cell('Client', { class: 'name' }, el('bdi', { title: client.name }, client.name), ' ', el('span', { class: 'badges' })),
     cell('Identity'), cell('May', { class: 'policy' }, el('bdi'), el('bdi', { class: 'deny' })),
     cell('Teams', { class: 'policy' }, el('bdi')), cell('Key', {}, el('bdi')), cell('Rate'), cell('Expires'),
     cell('Last seen'), cell('Requests', { class: 'number' }), cell('Refused', { class: 'number' }));

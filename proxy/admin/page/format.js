@@ -24,6 +24,9 @@ export function duration(seconds) {
     return NONE;
   }
   const ms = seconds * 1000;
+  if (ms > 0 && ms < 0.0995) {
+    return `${Math.max(1, Math.round(ms * 1000))}${SPACE}µs`;
+  }
   return ms < 10000 ? `${ms.toFixed(digits(ms))}${SPACE}ms` : `${seconds.toFixed(digits(seconds))}${SPACE}s`;
 }
 

@@ -12,7 +12,7 @@ function makeRow(operation) {
   const meter = el('span', { class: 'meter', 'aria-hidden': 'true' }, el('i', { class: 'active' }));
   return el('tr', { role: 'row' },
     cell('Operation', { class: 'name' }, el('bdi', { title: operation.id }, operation.id)),
-    cell('Requests', { class: 'number' }), cell('Errors', { class: 'number' }),
+    cell('Requests', { class: 'number' }), cell('Errors', { class: 'number' }), cell('Refused', { class: 'number' }),
     cell('Hit ratio', { class: 'ratio' }, el('span', { class: 'share' }), meter),
     cell('Hits', { class: 'number cached' }), cell('Collapsed', { class: 'number cached' }),
     cell('Stale', { class: 'number cached' }), cell('Misses', { class: 'number cached' }),
@@ -26,10 +26,11 @@ function purgeButton(scope) {
 }
 
 function updateRow(row, operation) {
-  const [, requests, errors, ratio, hits, collapsed, stale, misses] = row.children;
+  const [, requests, errors, refused, ratio, hits, collapsed, stale, misses] = row.children;
   setText(requests, count(operation.requests));
   setText(errors, count(operation.errors));
   setAttribute(errors, 'data-tone', operation.errors > 0 ? 'bad' : null);
+  setText(refused, count(operation.refused));
   setAttribute(row, 'data-cached', String(operation.cached));
   const [served, asked] = ratioOf([operation]);
   const share = operation.cached ? (asked ? percent(served, asked) : 'no lookups') : 'not cached';

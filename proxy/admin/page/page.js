@@ -78,6 +78,7 @@ function statusFailed(error, wait) {
   clients.stop();
   audit.pause();
   setState('gone');
+  setPill(byId('ready'), 'Not answering', 'bad');
   const end = Date.now() + wait;
   const say = () => {
     const left = Math.max(0, Math.ceil((end - Date.now()) / 1000));
