@@ -19,7 +19,7 @@ test_packages=(
 
 usage() {
     cat <<'END'
-Usage: tests/run.sh [--long] [--clang]
+Usage: tests/run.sh [--long] [--clang] [--no-browser]
 
 Installs what is missing (Debian packages, as root or with sudo), builds with warnings as
 errors, and runs every test, the unit and end-to-end ones also under AddressSanitizer and
@@ -28,18 +28,22 @@ exit status is 0 only if nothing failed and every stage ran a test.
 
   --long     the slow tests too, and everything under ThreadSanitizer (and --clang)
   --clang    install clang if it is missing (where it is there, it compiles everything once)
+  --no-browser
+             leave out the status page's tests in Chromium (and do not install it)
   -h, --help this text
 END
 }
 
 is_long=false
 wants_clang=false
+wants_browser=true
 
 read_arguments() {
     while (($# > 0)); do
         case $1 in
         --long) is_long=true wants_clang=true ;;
         --clang) wants_clang=true ;;
+        --no-browser) wants_browser=false ;;
         -h | --help)
             usage
             exit
@@ -199,6 +203,15 @@ sample_tests() {
     run_pytest dev tests/deploy -n 2
 }
 
+# The Chromium is Debian's; of npm's packages there is the one that drives it.
+browser_tests() (
+    cd "$root/tests/browser" &&
+        quietly npm ci --ignore-scripts --no-audit --no-fund &&
+        PSGATE_BINARY=$root/build/dev/psgate node --test \
+            --test-reporter=spec --test-reporter-destination=stdout \
+            --test-reporter=./support/junit.js --test-reporter-destination="$report"
+)
+
 quickstart() {
     quietly "$root/deploy/quickstart.sh" --once </dev/null
 }
@@ -210,6 +223,10 @@ lint_scripts() {
 prepare() {
     local packages=("${build_packages[@]}" "${test_packages[@]}")
     ! $wants_clang || packages+=(clang)
+    ! $wants_browser || packages+=(chromium)
+    if $wants_browser && ! command -v npm >/dev/null; then
+        packages+=(nodejs npm)
+    fi
     need_packages "${packages[@]}"
     results=$root/build/results
     rm -rf "$results"
@@ -232,6 +249,11 @@ run_stages() {
         after "build (tsan)" tested_stage "end-to-end tests (tsan)" end_to_end_tests tsan
     fi
     after "build (dev)" tested_stage "samples and scripts" sample_tests
+    if $wants_browser; then
+        after "build (dev)" tested_stage "status page in Chromium" browser_tests
+    else
+        add_line 'LEFT OUT' "status page in Chromium" 0 "--no-browser"
+    fi
     counted_stage "model of the generations (spin)" "$root/tests/model/run.sh"
     stage "quickstart --once" quickstart
     if command -v clang >/dev/null; then
