@@ -11,6 +11,7 @@
 #include "admin/server.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/listeners.h"
 #include "net/mailbox.h"
 
 enum { ENDPOINT, METRICS, DOORS };
@@ -147,20 +148,13 @@ static bool on_prepare(void *arg, const struct config *config, struct error *err
                                                  &config->admin.metrics};
 
     for (int i = 0; i < DOORS; i++) {
-        const struct listener_options options = {
-            .address = wanted[i]->address,
-            .host = wanted[i]->host,
-            .port = wanted[i]->port,
-            .path = wanted[i]->path,
-            .mode = wanted[i]->mode,
-        };
-
         admin->fresh[i] = NULL;
         if (wanted[i]->address == NULL)
             continue;
         admin->fresh[i] = find_open(admin, i, wanted[i]);
         if (admin->fresh[i] == NULL)
-            admin->fresh[i] = listener_open(&options, error);
+            admin->fresh[i] = listeners_open_one(
+                wanted[i], gateway_inherited(admin->context.gateway), error);
         if (admin->fresh[i] != NULL)
             continue;
         while (++i < DOORS)

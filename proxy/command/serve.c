@@ -13,6 +13,7 @@
 #include "command/command.h"
 #include "command/territory.h"
 #include "gateway/gateway.h"
+#include "net/inherited.h"
 #include "sandbox/sandbox.h"
 
 static const char help[] =
@@ -22,7 +23,9 @@ static const char help[] =
     "nothing. A changed clients file is taken in by itself, within a second.\n"
     "SIGUSR1 opens the log file anew and begins a new file of the audit trail.\n"
     "SIGUSR2 makes the log one level more verbose; behind debug comes the configured one."
-    "\n\n"
+    "\n"
+    "Under systemd it is a service of Type=notify, with a watchdog, and takes over the "
+    "sockets that socket units hand it: deploy/systemd has the units.\n\n"
     "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
     "      --sandbox      serve in front of a built-in sandbox instead of upstream.url\n"
     "      --unconfined   keep all files, system calls and capabilities within reach: "
@@ -76,15 +79,13 @@ static void on_stop(evutil_socket_t signal_number, short what, void *arg)
 static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 {
     struct serving *serving = arg;
-    struct gateway_state state;
+    struct error error;
 
     (void)signal_number;
     (void)what;
     if (serving->is_draining)
         return;
-    gateway_reload(serving->gateway);
-    gateway_read_state(serving->gateway, &state);
-    if (!state.was_reload_good && serving->is_confined)
+    if (!gateway_reload(serving->gateway, &error) && serving->is_confined)
         log_info("files in folders that the configuration did not name at the start are "
                  "out of reach until a restart, whatever their mode");
 }
@@ -138,26 +139,39 @@ static void announce(const struct gateway *gateway)
 
 /* False: what is wrong is in *problems, or else in error. */
 static bool start(struct serving *serving, const char *path, const char *sandbox_url,
-                  struct problems *problems, struct error *error)
+                  struct inherited *inherited, struct problems *problems,
+                  struct error *error)
 {
-    serving->base = event_base_new();
-    if (serving->base == NULL || !watch_signals(serving))
-        return error_set(error, "cannot make an event loop");
-    serving->gateway = gateway_start(path, sandbox_url, serving->base, on_drained,
-                                     serving, problems, error);
+    const struct gateway_options options = {
+        .path = path,
+        .sandbox_url = sandbox_url,
+        .base = serving->base,
+        .inherited = inherited,
+        .on_drained = on_drained,
+        .arg = serving,
+    };
+
+    serving->gateway = gateway_start(&options, problems, error);
     if (serving->gateway == NULL)
         return false;
     serving->admin = admin_start(serving->gateway, error);
     return serving->admin != NULL;
 }
 
-static int run(struct serving *serving, const char *path, const char *sandbox_url)
+static int run(struct serving *serving, const char *path, const char *sandbox_url,
+               struct inherited *inherited)
 {
     struct problems problems = {0};
     struct error error;
     int status = EXIT_FINE;
 
-    if (start(serving, path, sandbox_url, &problems, &error)) {
+    serving->base = event_base_new();
+    if (serving->base == NULL || !watch_signals(serving)) {
+        inherited_free(inherited);
+        (void)fprintf(stderr, "psgate: cannot make an event loop\n");
+        return EXIT_FAILED;
+    }
+    if (start(serving, path, sandbox_url, inherited, &problems, &error)) {
         announce(serving->gateway);
         (void)event_base_dispatch(serving->base);
         log_info("stopped");
@@ -210,7 +224,8 @@ static bool confine(const char *path, struct error *error)
     return is_done;
 }
 
-static int serve(const char *path, bool with_sandbox, bool is_confined)
+static int serve(const char *path, bool with_sandbox, bool is_confined,
+                 struct inherited *inherited)
 {
     struct serving serving = {.is_confined = is_confined};
     struct sandbox *sandbox = NULL;
@@ -221,11 +236,12 @@ static int serve(const char *path, bool with_sandbox, bool is_confined)
     if (with_sandbox) {
         sandbox = start_sandbox(url, sizeof(url), &error);
         if (sandbox == NULL) {
+            inherited_free(inherited);
             (void)fprintf(stderr, "psgate: sandbox: %s\n", error.text);
             return EXIT_FAILED;
         }
     }
-    status = run(&serving, path, with_sandbox ? url : NULL);
+    status = run(&serving, path, with_sandbox ? url : NULL, inherited);
     tidy_up(&serving);
     sandbox_stop(sandbox);
     return status;
@@ -234,16 +250,26 @@ static int serve(const char *path, bool with_sandbox, bool is_confined)
 /* Whatever the end, what was logged is written before it. */
 static int serve_logged(const char *path, bool with_sandbox, bool is_confined)
 {
+    struct inherited *inherited;
     struct error error;
     int status;
 
     audit_body_init();
-    if (!secret_protect_process(&error) || (is_confined && !confine(path, &error)) ||
-        !log_start(&error)) {
+    if (!secret_protect_process(&error) || (is_confined && !confine(path, &error))) {
         (void)fprintf(stderr, "psgate: %s\n", error.text);
         return EXIT_FAILED;
     }
-    status = serve(path, with_sandbox, is_confined);
+    inherited = inherited_take(&error);
+    if (inherited == NULL) {
+        (void)fprintf(stderr, "psgate: %s\n", error.text);
+        return EXIT_CONFIG;
+    }
+    if (!log_start(&error)) {
+        inherited_free(inherited);
+        (void)fprintf(stderr, "psgate: %s\n", error.text);
+        return EXIT_FAILED;
+    }
+    status = serve(path, with_sandbox, is_confined, inherited);
     log_stop();
     return status;
 }

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/trail.h"
@@ -12,6 +11,7 @@
 #include "base/log.h"
 #include "base/log_output.h"
 #include "gateway/health.h"
+#include "gateway/listeners.h"
 #include "gateway/metrics.h"
 #include "gateway/station.h"
 #include "gateway/watch.h"
@@ -31,8 +31,8 @@ struct crew {
 struct gateway {
     char *path, *sandbox_url;
     struct snapshot *snapshot;
-    struct listener **listeners; /* in the order of the snapshot's configuration */
-    size_t listener_count;
+    struct inherited *inherited;
+    struct listeners listeners; /* of the snapshot's configuration */
     struct stations shared;
     struct cache cache;
     struct health health;
@@ -68,8 +68,9 @@ static void on_adopt(struct letter *letter)
     struct crew *crew = CREW_OF(letter, adopt);
     struct gateway *gateway = crew->gateway;
     struct error error;
-    bool is_adopted = station_adopt(crew->station, gateway->snapshot, gateway->listeners,
-                                    gateway->listener_count, &error);
+    bool is_adopted =
+        station_adopt(crew->station, gateway->snapshot, gateway->listeners.list,
+                      gateway->listeners.count, &error);
 
     (void)pthread_mutex_lock(&gateway->lock);
     if (!is_adopted) {
@@ -133,87 +134,6 @@ static bool adopt_everywhere(struct gateway *gateway, struct error *error)
     *error = gateway->adoption_error;
     (void)pthread_mutex_unlock(&gateway->lock);
     return !gateway->has_adoption_failed;
-}
-
-/* Listeners */
-
-static bool is_among(struct listener *listener, struct listener *const *list,
-                     size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (list[i] == listener)
-            return true;
-    }
-    return false;
-}
-
-/* An open listener for the address that is not among those taken already. */
-static struct listener *find_listener(const struct gateway *gateway,
-                                      const struct config_listen *listen,
-                                      struct listener *const *taken, size_t taken_count)
-{
-    for (size_t i = 0; i < gateway->listener_count; i++) {
-        struct listener *listener = gateway->listeners[i];
-
-        if (strcmp(listener->address, listen->address) != 0 ||
-            is_among(listener, taken, taken_count))
-            continue;
-        if (listener->path != NULL)
-            (void)chmod(listener->path, listen->mode);
-        return listener;
-    }
-    return NULL;
-}
-
-static struct listener *open_listener(const struct config_listen *listen,
-                                      struct error *error)
-{
-    const struct listener_options options = {
-        .address = listen->address,
-        .host = listen->host,
-        .port = listen->port,
-        .path = listen->path,
-        .mode = listen->mode,
-        .is_tls = listen->has_tls,
-    };
-
-    return listener_open(&options, error);
-}
-
-/* Closes those of list that others does not have. */
-static void close_except(struct listener **list, size_t count,
-                         struct listener *const *others, size_t other_count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!is_among(list[i], others, other_count))
-            listener_close(list[i]);
-    }
-    free(list);
-}
-
-/* The listeners for a snapshot: those that are open already, and new ones. NULL: error.
- */
-static struct listener **open_listeners(struct gateway *gateway,
-                                        const struct snapshot *snapshot,
-                                        struct error *error)
-{
-    const struct config *config = snapshot->config;
-    struct listener **list = calloc(config->listen_count, sizeof(struct listener *));
-
-    if (list == NULL) {
-        (void)error_set(error, "out of memory");
-        return NULL;
-    }
-    for (size_t i = 0; i < config->listen_count; i++) {
-        list[i] = find_listener(gateway, &config->listen[i], list, i);
-        if (list[i] == NULL)
-            list[i] = open_listener(&config->listen[i], error);
-        if (list[i] == NULL) {
-            close_except(list, i, gateway->listeners, gateway->listener_count);
-            return NULL;
-        }
-    }
-    return list;
 }
 
 /* Workers */
@@ -393,10 +313,9 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     gateway->shared.trail = audit_trail_new(&settings, error);
     if (gateway->shared.trail == NULL)
         return false;
-    gateway->listeners = open_listeners(gateway, gateway->snapshot, error);
-    if (gateway->listeners == NULL)
+    if (!listeners_open(&gateway->listeners, config, &gateway->listeners,
+                        gateway->inherited, error))
         return false;
-    gateway->listener_count = config->listen_count;
     if (gateway->snapshot->jwks != NULL && !jwks_start(gateway->snapshot->jwks, error))
         return false;
     if (!start_crews(gateway, error) || !adopt_everywhere(gateway, error))
@@ -405,26 +324,44 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     return gateway->watch != NULL && watch_clients(gateway, error);
 }
 
-struct gateway *gateway_start(const char *path, const char *sandbox_url,
-                              struct event_base *base, void (*on_drained)(void *arg),
-                              void *arg, struct problems *problems, struct error *error)
+/* Everything that the configuration names, if that fits what was handed over. */
+static struct snapshot *load(const struct gateway *gateway,
+                             const struct snapshot *previous, struct problems *problems)
+{
+    struct snapshot *snapshot =
+        snapshot_load(gateway->path, previous, gateway->sandbox_url, problems);
+
+    if (snapshot == NULL)
+        return NULL;
+    listeners_check(snapshot->config, gateway->inherited, problems);
+    if (problems->count == 0)
+        return snapshot;
+    snapshot_unref(snapshot);
+    return NULL;
+}
+
+struct gateway *gateway_start(const struct gateway_options *options,
+                              struct problems *problems, struct error *error)
 {
     struct gateway *gateway = calloc(1, sizeof(*gateway));
 
     if (gateway == NULL) {
         (void)error_set(error, "out of memory");
+        inherited_free(options->inherited);
         return NULL;
     }
     health_init(&gateway->health);
     gateway->shared.health = &gateway->health;
     (void)pthread_mutex_init(&gateway->lock, NULL);
     (void)pthread_cond_init(&gateway->adopted, NULL);
-    gateway->path = strdup(path);
-    gateway->sandbox_url = sandbox_url != NULL ? strdup(sandbox_url) : NULL;
-    gateway->on_drained = on_drained;
-    gateway->arg = arg;
-    gateway->snapshot = snapshot_load(path, NULL, sandbox_url, problems);
-    if (gateway->snapshot == NULL || !start(gateway, base, error)) {
+    gateway->path = strdup(options->path);
+    gateway->sandbox_url =
+        options->sandbox_url != NULL ? strdup(options->sandbox_url) : NULL;
+    gateway->inherited = options->inherited;
+    gateway->on_drained = options->on_drained;
+    gateway->arg = options->arg;
+    gateway->snapshot = load(gateway, NULL, problems);
+    if (gateway->snapshot == NULL || !start(gateway, options->base, error)) {
         gateway_free(gateway);
         return NULL;
     }
@@ -437,12 +374,12 @@ struct gateway *gateway_start(const char *path, const char *sandbox_url,
 
 size_t gateway_listener_count(const struct gateway *gateway)
 {
-    return gateway->listener_count;
+    return gateway->listeners.count;
 }
 
 const char *gateway_listener_url(const struct gateway *gateway, size_t index)
 {
-    return gateway->listeners[index]->url;
+    return gateway->listeners.list[index]->url;
 }
 
 /* Reload */
@@ -524,10 +461,9 @@ static bool on_clients_changed(void *arg)
 }
 
 static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
-                             struct listener **listeners, int log)
+                             const struct listeners *listeners, int log)
 {
-    struct listener **old_listeners = gateway->listeners;
-    size_t old_count = gateway->listener_count;
+    struct listeners old = gateway->listeners;
     struct error error;
 
     if (worker_count(fresh->config) != gateway->crew_count)
@@ -536,19 +472,18 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
     if (fresh->jwks != NULL && !jwks_start(fresh->jwks, &error))
         log_error("jwt: issuers' keys are not fetched: %s (reload again)", error.text);
     jwks_stop(gateway->snapshot->jwks, 0); /* whoever has it still may use its keys */
-    gateway->listeners = listeners;
-    gateway->listener_count = fresh->config->listen_count;
+    gateway->listeners = *listeners;
     apply_rates(gateway, fresh);
     adopt_snapshot(gateway, fresh);
     store_resize(gateway->cache.store, (size_t)fresh->config->cache.memory_bytes);
     if (!watch_clients(gateway, &error))
         log_error("%s: send SIGHUP after each change", error.text);
-    close_except(old_listeners, old_count, listeners, gateway->listener_count);
+    listeners_close(&old, listeners);
     snapshot_warn_inert(fresh);
 }
 
 /* Says why, and that nothing has changed. */
-static void refuse_reload(struct gateway *gateway, struct snapshot *fresh,
+static bool refuse_reload(struct gateway *gateway, struct snapshot *fresh,
                           const struct error *error)
 {
     log_error("reload refused: %s; the old configuration stays in force", error->text);
@@ -556,6 +491,7 @@ static void refuse_reload(struct gateway *gateway, struct snapshot *fresh,
     (void)pthread_mutex_lock(&gateway->lock);
     gateway->state.was_reload_good = false;
     (void)pthread_mutex_unlock(&gateway->lock);
+    return false;
 }
 
 /* What others than the gateway itself must agree to. */
@@ -592,35 +528,34 @@ static bool prepare_reload(struct gateway *gateway, struct snapshot *fresh, int 
     return false;
 }
 
-void gateway_reload(struct gateway *gateway)
+static struct snapshot *load_again(struct gateway *gateway, struct error *error)
 {
     struct problems problems = {0};
-    struct snapshot *fresh =
-        snapshot_load(gateway->path, gateway->snapshot, gateway->sandbox_url, &problems);
-    struct listener **listeners;
-    struct error error;
-    int log;
+    struct snapshot *fresh = load(gateway, gateway->snapshot, &problems);
 
     if (fresh == NULL) {
         log_problems(&problems);
-        (void)error_set(&error, "the configuration has %u problem%s", problems.count,
+        (void)error_set(error, "the configuration has %u problem%s", problems.count,
                         problems.count == 1 ? "" : "s");
-        problems_fini(&problems);
-        refuse_reload(gateway, NULL, &error);
-        return;
     }
     problems_fini(&problems);
-    listeners = open_listeners(gateway, fresh, &error);
-    if (listeners != NULL && !prepare_reload(gateway, fresh, &log, &error)) {
-        close_except(listeners, fresh->config->listen_count, gateway->listeners,
-                     gateway->listener_count);
-        listeners = NULL;
+    return fresh;
+}
+
+bool gateway_reload(struct gateway *gateway, struct error *error)
+{
+    struct snapshot *fresh = load_again(gateway, error);
+    struct listeners listeners;
+    int log;
+
+    if (fresh == NULL || !listeners_open(&listeners, fresh->config, &gateway->listeners,
+                                         gateway->inherited, error))
+        return refuse_reload(gateway, fresh, error);
+    if (!prepare_reload(gateway, fresh, &log, error)) {
+        listeners_close(&listeners, &gateway->listeners);
+        return refuse_reload(gateway, fresh, error);
     }
-    if (listeners == NULL) {
-        refuse_reload(gateway, fresh, &error);
-        return;
-    }
-    replace_snapshot(gateway, fresh, listeners, log);
+    replace_snapshot(gateway, fresh, &listeners, log);
     if (gateway->hooks.commit != NULL)
         gateway->hooks.commit(gateway->hooks_arg);
     (void)pthread_mutex_lock(&gateway->lock);
@@ -628,6 +563,7 @@ void gateway_reload(struct gateway *gateway)
     (void)pthread_mutex_unlock(&gateway->lock);
     log_info("configuration reloaded: generation %u, %zu clients", fresh->generation,
              fresh->clients->count);
+    return true;
 }
 
 static void reopen_log(const struct gateway *gateway)
@@ -655,11 +591,12 @@ int64_t gateway_drain_timeout_ms(const struct gateway *gateway)
     return gateway->snapshot->config->limits.drain_timeout_ms;
 }
 
+/* What was handed over too: who has no more to do with it must not let it look open. */
 static void close_listeners(struct gateway *gateway)
 {
-    close_except(gateway->listeners, gateway->listener_count, NULL, 0);
-    gateway->listeners = NULL;
-    gateway->listener_count = 0;
+    listeners_close(&gateway->listeners, NULL);
+    inherited_free(gateway->inherited);
+    gateway->inherited = NULL;
 }
 
 void gateway_set_hooks(struct gateway *gateway, const struct gateway_hooks *hooks,
@@ -667,6 +604,11 @@ void gateway_set_hooks(struct gateway *gateway, const struct gateway_hooks *hook
 {
     gateway->hooks = hooks != NULL ? *hooks : (struct gateway_hooks){0};
     gateway->hooks_arg = arg;
+}
+
+const struct inherited *gateway_inherited(const struct gateway *gateway)
+{
+    return gateway->inherited;
 }
 
 /* For those who look at it from their own threads */

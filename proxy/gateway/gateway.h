@@ -13,24 +13,35 @@
 #include "config/document.h"
 #include "gateway/snapshot.h"
 #include "gateway/station.h"
+#include "net/inherited.h"
 
 struct gateway;
 
+struct gateway_options {
+    const char *path;        /* the configuration */
+    const char *sandbox_url; /* see snapshot_load */
+    struct event_base *base;
+    struct inherited *inherited;   /* the gateway's from then on, also if it fails */
+    void (*on_drained)(void *arg); /* called on base when a drain has ended */
+    void *arg;
+};
+
 /*
- * Loads the configuration, listens and starts the workers. on_drained is called on base
- * when a drain has ended. NULL with *problems (the configuration's) or, when that was
- * good, error set. sandbox_url: see snapshot_load.
+ * Loads the configuration, listens and starts the workers. NULL with *problems (the
+ * configuration's) or, when that was good, error set.
  */
-struct gateway *gateway_start(const char *path, const char *sandbox_url,
-                              struct event_base *base, void (*on_drained)(void *arg),
-                              void *arg, struct problems *problems, struct error *error);
+struct gateway *gateway_start(const struct gateway_options *options,
+                              struct problems *problems, struct error *error);
 
 /* The URLs that it listens on: "http://127.0.0.1:8080"; and how many. */
 size_t gateway_listener_count(const struct gateway *gateway);
 const char *gateway_listener_url(const struct gateway *gateway, size_t index);
 
-/* Loads everything again, all or nothing; what is wrong is logged. */
-void gateway_reload(struct gateway *gateway);
+/*
+ * Loads everything again, all or nothing; what is wrong is logged. False with error set:
+ * the configuration before stays in force.
+ */
+bool gateway_reload(struct gateway *gateway, struct error *error);
 
 /* Opens the log file anew and begins a new file of the audit trail (SIGUSR1). */
 void gateway_reopen(struct gateway *gateway);
@@ -55,6 +66,9 @@ struct gateway_hooks {
 /* hooks is copied; NULL: none any more. */
 void gateway_set_hooks(struct gateway *gateway, const struct gateway_hooks *hooks,
                        void *arg);
+
+/* The sockets that were handed over; until gateway_drain. */
+const struct inherited *gateway_inherited(const struct gateway *gateway);
 
 /* For whoever shows how the gateway is doing; from any thread: */
 

@@ -151,46 +151,65 @@ static bool describe(struct listener *listener, const struct listener_options *o
     int put;
 
     listener->address = strdup(options->address);
-    if (options->host == NULL) {
-        listener->is_unix = true;
-        listener->path = strdup(options->path);
+    listener->is_unix = options->host == NULL;
+    if (listener->is_unix)
         put = asprintf(&listener->url, "%s", options->address);
-        return listener->address != NULL && listener->path != NULL && put >= 0;
-    }
-    put = asprintf(&listener->url, "%s://%s%s%s:%u", options->is_tls ? "https" : "http",
-                   is_six ? "[" : "", options->host, is_six ? "]" : "",
-                   bound_port(listener->fd));
+    else
+        put = asprintf(&listener->url, "%s://%s%s%s:%u",
+                       options->is_tls ? "https" : "http", is_six ? "[" : "",
+                       options->host, is_six ? "]" : "", bound_port(listener->fd));
     return listener->address != NULL && put >= 0;
+}
+
+struct listener *listener_take(const struct listener_options *options, int fd,
+                               struct error *error)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+
+    if (listener == NULL) {
+        (void)close(fd);
+    } else {
+        listener->fd = fd;
+        if (describe(listener, options))
+            return listener;
+        listener_close(listener);
+    }
+    (void)error_set(error, "out of memory");
+    return NULL;
 }
 
 struct listener *listener_open(const struct listener_options *options,
                                struct error *error)
 {
-    struct listener *listener = calloc(1, sizeof(*listener));
+    struct listener *listener;
     struct sockaddr_storage storage;
-    int family = AF_UNIX;
-    bool is_bound;
+    int fd, family = AF_UNIX;
 
-    if (listener == NULL) {
-        (void)error_set(error, "out of memory");
-        return NULL;
-    }
     if (options->host != NULL) {
         (void)fill_ip(&storage, options->host, 0);
         family = storage.ss_family;
     }
-    listener->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (listener->fd < 0) {
+    fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
         (void)error_set_errno(error, errno, "cannot listen on %s", options->address);
-        free(listener);
         return NULL;
     }
-    is_bound = options->host != NULL ? bind_ip(listener->fd, options, error)
-                                     : bind_unix(listener->fd, options, error);
-    if (is_bound && describe(listener, options))
-        return listener;
-    listener_close(listener);
-    return NULL;
+    if (!(options->host != NULL ? bind_ip(fd, options, error)
+                                : bind_unix(fd, options, error))) {
+        (void)close(fd);
+        return NULL;
+    }
+    listener = listener_take(options, fd, error);
+    if (listener != NULL && listener->is_unix) {
+        listener->path = strdup(options->path);
+        if (listener->path != NULL)
+            return listener;
+        (void)unlink(options->path);
+        listener_close(listener);
+        (void)error_set(error, "out of memory");
+        return NULL;
+    }
+    return listener;
 }
 
 void listener_close(struct listener *listener)

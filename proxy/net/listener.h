@@ -33,7 +33,7 @@ struct listener {
     char *address; /* as configured: what tells listeners apart over a reload */
     char *url;     /* "http://127.0.0.1:8080", with the real port */
     bool is_unix;
-    char *path; /* of a unix socket; unlinked when the listener is freed */
+    char *path; /* of a unix socket that we have bound; unlinked with the listener */
 };
 
 struct listener_options {
@@ -50,6 +50,13 @@ struct listener_options {
  * that is served is an error. NULL with error set.
  */
 struct listener *listener_open(const struct listener_options *options,
+                               struct error *error) MUST_CHECK;
+
+/*
+ * The same for a socket that is bound to that address and listening already. Its file
+ * stays as it is, with its mode. fd is taken, also when that fails: NULL with error set.
+ */
+struct listener *listener_take(const struct listener_options *options, int fd,
                                struct error *error) MUST_CHECK;
 void listener_close(struct listener *listener);
 

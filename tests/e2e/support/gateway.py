@@ -11,7 +11,7 @@ import subprocess
 from support.raw import Client
 from support.waiting import DEADLINE, wait_until
 
-LISTENING = re.compile(r"listening on (https?)://(.*):(\d+)\Z")
+LISTENING = re.compile(r"listening on (?:(https?)://(.*):(\d+)|unix:.*)\Z")
 SANITIZER = re.compile(r"ERROR: AddressSanitizer|runtime error:|LeakSanitizer|WARNING: ThreadSanitizer")
 DEFAULTS = {
     "listen": [{"address": "127.0.0.1:0"}],
@@ -49,6 +49,9 @@ class Gateway:
         self.process = None
         self.environment = None  # None: ours
         self.error_output = None  # a descriptor for standard error; None: the file that stderr() reads
+        self.launcher = []  # a command that runs the command behind it
+        self.handed_on = ()  # descriptors that the process gets beside the usual three
+        self.output = folder  # where what it prints is kept
         self.ports = []
         self.key_file = write_private(folder / "api-key", self.key + "\n")
         self.clients_file = folder / "clients.json"
@@ -66,16 +69,17 @@ class Gateway:
 
     # -- commands ------------------------------------------------------------------------
 
-    def command(self, *arguments):
+    def command(self, *arguments, launcher=(), **options):
         """Runs a subcommand to its end."""
-        result = subprocess.run([self.binary, *map(str, arguments)], capture_output=True,
-                                text=True, timeout=DEADLINE, cwd=self.folder)
+        result = subprocess.run([*launcher, self.binary, *map(str, arguments)], capture_output=True,
+                                text=True, timeout=DEADLINE, cwd=self.folder, **options)
         assert not SANITIZER.search(result.stderr), result.stderr
         return result
 
     def serve_in_vain(self):
         """Runs `serve` where it cannot start; its exit status and messages."""
-        result = self.command("serve", "-c", self.config_file)
+        result = self.command("serve", "-c", self.config_file, launcher=self.launcher, env=self.environment,
+                              pass_fds=self.handed_on)
         assert result.stdout == "", result.stdout
         assert self.key not in result.stderr
         return result
@@ -103,15 +107,15 @@ class Gateway:
     # -- the process ---------------------------------------------------------------------
 
     def start(self, *options):
-        with open(self.folder / "stdout", "w") as out, open(self.folder / "stderr", "w") as err:
-            self.process = subprocess.Popen([self.binary, "serve", "-c", str(self.config_file), *options],
-                                            stdin=subprocess.DEVNULL, stdout=out,
+        command = [*self.launcher, self.binary, "serve", "-c", str(self.config_file), *options]
+        with open(self.output / "stdout", "w") as out, open(self.output / "stderr", "w") as err:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=err if self.error_output is None else self.error_output,
-                                            env=self.environment)
+                                            env=self.environment, pass_fds=self.handed_on)
         wanted = len(self.config["listen"])
         wait_until(lambda: self._has_ended() or len(self._listening()) >= wanted, "the gateway to listen")
         assert not self._has_ended(), f"it ended with {self.process.returncode}: {self.stderr()}"
-        self.ports = [int(match[3]) for match in self._listening()]
+        self.ports = [int(match[3]) for match in self._listening() if match[3]]
         return self
 
     def _has_ended(self):
@@ -136,10 +140,10 @@ class Gateway:
         return Client(self.port, **options)
 
     def stdout(self):
-        return (self.folder / "stdout").read_text()
+        return (self.output / "stdout").read_text()
 
     def stderr(self):
-        return (self.folder / "stderr").read_text(errors="replace")
+        return (self.output / "stderr").read_text(errors="replace")
 
     def hang_up(self):
         """Asks for a reload; what it changes is waited for by its effect."""
