@@ -11,6 +11,7 @@
 #include "base/log_output.h"
 #include "base/secret.h"
 #include "command/command.h"
+#include "command/service.h"
 #include "command/territory.h"
 #include "gateway/gateway.h"
 #include "net/inherited.h"
@@ -39,6 +40,8 @@ struct serving {
     struct admin *admin;
     struct event *signals[5];
     struct event *deadline; /* of the drain */
+    struct watchdog *watchdog;
+    unsigned generation; /* of the last load of everything */
     bool is_confined, is_draining;
 };
 
@@ -73,6 +76,7 @@ static void on_stop(evutil_socket_t signal_number, short what, void *arg)
     log_info("signal %d: stopping, requests in flight may finish", (int)signal_number);
     serving->is_draining = true;
     (void)event_add(serving->deadline, &timeout);
+    service_tell_stopping(timeout_ms);
     gateway_drain(serving->gateway);
 }
 
@@ -80,14 +84,23 @@ static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 {
     struct serving *serving = arg;
     struct error error;
+    char refusal[640];
 
     (void)signal_number;
     (void)what;
     if (serving->is_draining)
         return;
-    if (!gateway_reload(serving->gateway, &error) && serving->is_confined)
+    service_tell_reloading();
+    if (gateway_reload(serving->gateway, &error)) {
+        serving->generation = gateway_generation(serving->gateway);
+        service_tell_ready(serving->gateway, serving->generation, NULL);
+        return;
+    }
+    if (serving->is_confined)
         log_info("files in folders that the configuration did not name at the start are "
                  "out of reach until a restart, whatever their mode");
+    (void)snprintf(refusal, sizeof(refusal), "reload refused: %s", error.text);
+    service_tell_ready(serving->gateway, serving->generation, refusal);
 }
 
 static void on_reopen(evutil_socket_t signal_number, short what, void *arg)
@@ -155,7 +168,8 @@ static bool start(struct serving *serving, const char *path, const char *sandbox
     if (serving->gateway == NULL)
         return false;
     serving->admin = admin_start(serving->gateway, error);
-    return serving->admin != NULL;
+    return serving->admin != NULL &&
+           watchdog_start(&serving->watchdog, serving->base, serving->gateway, error);
 }
 
 static int run(struct serving *serving, const char *path, const char *sandbox_url,
@@ -173,6 +187,8 @@ static int run(struct serving *serving, const char *path, const char *sandbox_ur
     }
     if (start(serving, path, sandbox_url, inherited, &problems, &error)) {
         announce(serving->gateway);
+        serving->generation = gateway_generation(serving->gateway);
+        service_tell_ready(serving->gateway, serving->generation, NULL);
         (void)event_base_dispatch(serving->base);
         log_info("stopped");
     } else if (problems.count > 0) {
@@ -188,6 +204,7 @@ static int run(struct serving *serving, const char *path, const char *sandbox_ur
 
 static void tidy_up(struct serving *serving)
 {
+    watchdog_free(serving->watchdog);
     admin_stop(serving->admin);
     gateway_free(serving->gateway);
     for (size_t i = 0; i < sizeof(serving->signals) / sizeof(serving->signals[0]); i++) {

@@ -13,6 +13,7 @@
 #include "gateway/health.h"
 #include "gateway/listeners.h"
 #include "gateway/metrics.h"
+#include "gateway/pulse.h"
 #include "gateway/station.h"
 #include "gateway/watch.h"
 
@@ -39,8 +40,9 @@ struct gateway {
     struct crew *crews;
     size_t crew_count, idle_crews;
     struct mailbox *mailbox; /* the main thread's */
-    struct watch *watch;     /* on the clients file; NULL: draining */
-    struct text refusal;     /* what was last said of it, and for which file */
+    struct pulse *pulse;
+    struct watch *watch; /* on the clients file; NULL: draining */
+    struct text refusal; /* what was last said of it, and for which file */
     struct file_identity refused;
     void (*on_drained)(void *arg);
     void *arg;
@@ -168,6 +170,7 @@ static bool start_crew(struct crew *crew, struct gateway *gateway, unsigned inde
     if (errnum != 0)
         return error_set_errno(error, errnum, "cannot start a worker's thread");
     crew->has_thread = true;
+    pulse_add(gateway->pulse, crew->worker->mailbox);
     return true;
 }
 
@@ -185,7 +188,8 @@ static bool start_crews(struct gateway *gateway, struct error *error)
     size_t count = worker_count(gateway->snapshot->config);
 
     gateway->crews = calloc(count, sizeof(*gateway->crews));
-    if (gateway->crews == NULL)
+    gateway->pulse = pulse_new(gateway->mailbox, count);
+    if (gateway->crews == NULL || gateway->pulse == NULL)
         return error_set(error, "out of memory");
     for (size_t i = 0; i < count; i++) {
         gateway->crew_count++;
@@ -380,6 +384,17 @@ size_t gateway_listener_count(const struct gateway *gateway)
 const char *gateway_listener_url(const struct gateway *gateway, size_t index)
 {
     return gateway->listeners.list[index]->url;
+}
+
+unsigned gateway_generation(const struct gateway *gateway)
+{
+    return gateway->snapshot->generation;
+}
+
+bool gateway_ask_workers(struct gateway *gateway, void (*on_alive)(void *arg), void *arg,
+                         size_t *silent)
+{
+    return pulse_feel(gateway->pulse, on_alive, arg, silent);
 }
 
 /* Reload */
@@ -673,6 +688,8 @@ void gateway_free(struct gateway *gateway)
     if (gateway == NULL)
         return;
     watch_free(gateway->watch);
+    if (gateway->pulse != NULL)
+        pulse_hush(gateway->pulse);
     for (size_t i = 0; i < gateway->crew_count; i++)
         stop_crew(&gateway->crews[i]);
     /* Letters about records come in before anything that they are about is freed. */
@@ -684,6 +701,7 @@ void gateway_free(struct gateway *gateway)
         free_crew(&gateway->crews[i]);
     audit_trail_free(gateway->shared.trail);
     mailbox_free(gateway->mailbox); /* may still hold letters from the crews */
+    pulse_free(gateway->pulse);
     free(gateway->crews);
     cache_fini(&gateway->cache);
     if (gateway->snapshot != NULL)

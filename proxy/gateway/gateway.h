@@ -37,6 +37,13 @@ struct gateway *gateway_start(const struct gateway_options *options,
 size_t gateway_listener_count(const struct gateway *gateway);
 const char *gateway_listener_url(const struct gateway *gateway, size_t index);
 
+/* Of what is in force; counts the loads, of the clients file too. */
+unsigned gateway_generation(const struct gateway *gateway);
+
+/* Whether all workers go on; as pulse_feel. Until gateway_free. */
+bool gateway_ask_workers(struct gateway *gateway, void (*on_alive)(void *arg), void *arg,
+                         size_t *silent);
+
 /*
  * Loads everything again, all or nothing; what is wrong is logged. False with error set:
  * the configuration before stays in force.
