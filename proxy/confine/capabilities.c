@@ -33,6 +33,7 @@ static bool keep(cap_t present, cap_value_t value, cap_t wanted)
            cap_set_flag(wanted, CAP_EFFECTIVE, 1, &value, CAP_SET) == 0;
 }
 
+/* Who has none is not asked to: service managers may have taken away the call as well. */
 static bool drop_the_rest(bool keep_low_ports)
 {
     cap_t present = cap_get_proc(), wanted = cap_init();
@@ -40,7 +41,7 @@ static bool drop_the_rest(bool keep_low_ports)
 
     for (cap_value_t value = 0; is_done && value <= CAP_LAST_CAP; value++)
         is_done = !is_kept(value, keep_low_ports) || keep(present, value, wanted);
-    is_done = is_done && cap_set_proc(wanted) == 0;
+    is_done = is_done && (cap_compare(present, wanted) == 0 || cap_set_proc(wanted) == 0);
     (void)cap_free(present);
     (void)cap_free(wanted);
     return is_done;
