@@ -12,7 +12,7 @@ source "$root/deploy/lib/packages.sh"
 source "$root/deploy/lib/build.sh"
 
 test_packages=(
-    check openssl zstd e2fsprogs logrotate
+    check openssl zstd e2fsprogs logrotate systemd
     spin
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema
 )

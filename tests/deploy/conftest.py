@@ -2,12 +2,16 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60
+
+sys.path.append(str(ROOT / "tests/e2e"))
+pytest.register_assert_rewrite("support", "machine")
 
 
 @pytest.fixture(scope="session")
