@@ -1,12 +1,13 @@
 /*
  * The keys of all issuers of a configuration, and where they come from: files, read when
- * the configuration is, and URLs, which a thread of its own fetches at its start, every
- * refresh, and soon when a token wants newer ones, at most once in WANT_MS an issuer.
+ * the configuration is, and URLs, fetched by a thread of its own when that starts. The
+ * thread reads and fetches them again every refresh, and soon when a token wants newer
+ * ones, at most once in WANT_MS an issuer.
  *
  * What workers see is one immutable, reference-counted list of issuers with their keys,
- * replaced as a whole; a lock is held only to take a reference or to swap the pointer. A
- * fetch that fails, or brings no usable key, leaves the old keys in force, is logged
- * once, and is tried again in RETRY_MS, doubled up to MOST_RETRY_MS or refresh.
+ * replaced as a whole; a lock is held only to take a reference or to swap the pointer. An
+ * attempt that fails, or brings no usable key, leaves the old keys in force, is logged
+ * once, and is repeated in RETRY_MS, doubled up to MOST_RETRY_MS or refresh.
  */
 #ifndef PSGATE_ACCESS_JWKS_H
 #define PSGATE_ACCESS_JWKS_H
@@ -31,6 +32,9 @@ struct jwks_issuers {
 
 struct jwks;
 
+/* Once a process, before it has a second thread; may be called again. */
+bool jwks_init_library(struct error *error) MUST_CHECK;
+
 /*
  * Reads the files of the configuration; keys of a URL that previous (may be NULL) has
  * fetched already are taken over. Fetches nothing yet. NULL when there were problems,
@@ -39,7 +43,7 @@ struct jwks;
 struct jwks *jwks_load(const struct config *config, struct jwks *previous,
                        struct problems *problems);
 
-/* Starts the thread, if any issuer has a URL. Once. */
+/* Starts the thread. Once. */
 bool jwks_start(struct jwks *jwks, struct error *error) MUST_CHECK;
 
 /*

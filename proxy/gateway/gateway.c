@@ -347,8 +347,12 @@ static struct snapshot *load(const struct gateway *gateway,
 struct gateway *gateway_start(const struct gateway_options *options,
                               struct problems *problems, struct error *error)
 {
-    struct gateway *gateway = calloc(1, sizeof(*gateway));
+    struct gateway *gateway;
 
+    /* A reload may bring the first issuer, and then there are threads. */
+    if (!jwks_init_library(error))
+        return NULL;
+    gateway = calloc(1, sizeof(*gateway));
     if (gateway == NULL) {
         (void)error_set(error, "out of memory");
         inherited_free(options->inherited);
