@@ -20,10 +20,12 @@ static bool is_only_stars(const char *glob)
     return glob[strspn(glob, "*")] == '\0';
 }
 
-/* Whether not every token that has the claim satisfies it. */
+/* Whether not every token that has the claim satisfies it: all have the issuer's "iss".
+ */
 static bool restricts(const struct client_claim *claim)
 {
-    return claim->kind != CLAIM_GLOB || !is_only_stars(claim->glob);
+    return strcmp(claim->name, "iss") != 0 &&
+           (claim->kind != CLAIM_GLOB || !is_only_stars(claim->glob));
 }
 
 static bool read_value(struct arena *arena, const json_t *value,
