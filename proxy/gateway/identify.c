@@ -80,41 +80,22 @@ static bool identify_token(struct admission *admission, const struct snapshot *s
 static enum reason reason_of_jwt(enum jwt_verdict verdict)
 {
     static const enum reason reasons[JWT_VERDICTS] = {
-        [JWT_TOO_LONG] = REASON_JWT_MALFORMED,
+        [JWT_TOO_LONG] = REASON_JWT_TOO_LONG,
         [JWT_MALFORMED] = REASON_JWT_MALFORMED,
-        [JWT_HEADER_REFUSED] = REASON_JWT_MALFORMED,
-        [JWT_TYPE_REFUSED] = REASON_JWT_MALFORMED,
+        [JWT_HEADER_REFUSED] = REASON_JWT_HEADER,
+        [JWT_TYPE_REFUSED] = REASON_JWT_TYPE,
         [JWT_ALGORITHM_REFUSED] = REASON_JWT_ALGORITHM,
         [JWT_ISSUER_UNKNOWN] = REASON_JWT_ISSUER,
         [JWT_KEYS_MISSING] = REASON_JWT_KEYS_MISSING,
         [JWT_KEY_UNKNOWN] = REASON_JWT_KEY_UNKNOWN,
         [JWT_SIGNATURE_WRONG] = REASON_JWT_SIGNATURE,
         [JWT_AUDIENCE_WRONG] = REASON_JWT_AUDIENCE,
-        [JWT_EXPIRY_MISSING] = REASON_JWT_MALFORMED,
+        [JWT_EXPIRY_MISSING] = REASON_JWT_EXPIRY_MISSING,
         [JWT_EXPIRED] = REASON_JWT_EXPIRED,
         [JWT_TOO_EARLY] = REASON_JWT_TOO_EARLY,
     };
 
     return reasons[verdict];
-}
-
-/* More words for those that share a reason. */
-static const char *detail_of_jwt(enum jwt_verdict verdict)
-{
-    switch (verdict) {
-    case JWT_TOO_LONG:
-        return "it is longer than 8 KiB";
-    case JWT_HEADER_REFUSED:
-        return "its header has jwk, jku, x5c, x5u or crit";
-    case JWT_TYPE_REFUSED:
-        return "its typ is neither JWT nor at+jwt";
-    case JWT_EXPIRY_MISSING:
-        return "it has no exp";
-    case JWT_MALFORMED:
-        return "it is no compact JWS with sound JSON in it";
-    default:
-        return NULL;
-    }
 }
 
 /* Whom verified claims name. */
@@ -147,7 +128,6 @@ static bool identify_jwt(struct admission *admission, const struct snapshot *sna
     if (verdict == JWT_GOOD) {
         is_identified = identify_claims(admission, snapshot, now_wall_ms, &jwt, client);
     } else {
-        admission->detail = detail_of_jwt(verdict);
         admission->wants_keys = jwt.wants_keys;
         if (jwt.wants_keys)
             admission->issuer = (size_t)(jwt.issuer - issuers->issuers);
