@@ -110,12 +110,15 @@ struct jwks *jwks_new(size_t count)
     return NULL;
 }
 
-void jwks_unref(struct jwks *jwks)
+/* In one step: whoever has waited for the end may free it all, and does so alone. */
+void jwks_unref(struct jwks *jwks, bool has_ended)
 {
     bool is_last;
 
     (void)pthread_mutex_lock(&jwks->lock);
     is_last = --jwks->references == 0;
+    jwks->has_ended |= has_ended;
+    (void)pthread_cond_signal(&jwks->ended);
     (void)pthread_mutex_unlock(&jwks->lock);
     if (is_last)
         destroy(jwks);
@@ -133,13 +136,12 @@ void jwks_want(struct jwks *jwks, size_t issuer)
 bool jwks_start(struct jwks *jwks, struct error *error)
 {
     sigset_t all, before;
-    pthread_t thread;
     int problem;
 
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     jwks->references++;
-    problem = pthread_create(&thread, NULL, jwks_renew, jwks);
+    problem = pthread_create(&jwks->thread, NULL, jwks_renew, jwks);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (problem != 0) {
         jwks->references--;
@@ -147,31 +149,36 @@ bool jwks_start(struct jwks *jwks, struct error *error)
                                "cannot start the thread that renews issuers' keys");
     }
     jwks->has_thread = true;
-    (void)pthread_detach(thread); /* it ends by itself, when its owner has gone perhaps */
     return true;
 }
 
-static void wait_for_end(struct jwks *jwks, int64_t wait_ms)
+static bool wait_for_end(struct jwks *jwks, int64_t wait_ms)
 {
     int64_t until_ms = clock_monotonic_ms() + wait_ms;
     struct timespec patience = {.tv_sec = until_ms / 1000,
                                 .tv_nsec = until_ms % 1000 * 1000000};
     int result = 0;
+    bool has_ended;
 
     (void)pthread_mutex_lock(&jwks->lock);
     while (!jwks->has_ended && result == 0)
         result = pthread_cond_timedwait(&jwks->ended, &jwks->lock, &patience);
+    has_ended = jwks->has_ended;
     (void)pthread_mutex_unlock(&jwks->lock);
+    return has_ended;
 }
 
+/* Joined, it leaves nothing behind when the process ends. */
 void jwks_stop(struct jwks *jwks, int64_t wait_ms)
 {
     if (jwks == NULL || !jwks->has_thread)
         return;
     if (!atomic_exchange(&jwks->is_stopping, true))
         (void)curl_multi_wakeup(jwks->multi);
-    if (wait_ms > 0)
-        wait_for_end(jwks, wait_ms);
+    if (wait_ms > 0 && wait_for_end(jwks, wait_ms)) {
+        (void)pthread_join(jwks->thread, NULL);
+        jwks->has_thread = false;
+    }
 }
 
 void jwks_free(struct jwks *jwks)
@@ -179,5 +186,7 @@ void jwks_free(struct jwks *jwks)
     if (jwks == NULL)
         return;
     jwks_stop(jwks, 0);
-    jwks_unref(jwks);
+    if (jwks->has_thread)
+        (void)pthread_detach(jwks->thread); /* it ends by itself, and frees the rest */
+    jwks_unref(jwks, false);
 }

@@ -32,22 +32,26 @@ struct jwks {
     struct arena arena; /* every string and array */
     struct jwks_source *sources;
     size_t count;
-    bool has_thread;
-    CURLM *multi; /* the thread's, but for wake-ups */
+    pthread_t thread;
+    bool has_thread; /* to be joined, or left to itself */
+    CURLM *multi;    /* the thread's, but for wake-ups */
     atomic_bool is_stopping;
 
     pthread_mutex_t lock; /* over everything below */
     pthread_cond_t ended;
     struct jwks_issuers *issuers;
-    bool has_ended;
+    bool has_ended;      /* the thread, but for what the system has left to do */
     unsigned references; /* the owner's and the thread's */
 };
 
 /* For that many issuers, which have neither names nor keys yet; NULL: out of memory. */
 struct jwks *jwks_new(size_t count);
 
-/* The last reference takes everything with it. */
-void jwks_unref(struct jwks *jwks);
+/*
+ * Gives up the owner's reference or, has_ended, the thread's; the last one takes
+ * everything with it.
+ */
+void jwks_unref(struct jwks *jwks, bool has_ended);
 
 /*
  * Puts one issuer's new keys in force; they are taken, on failure too. For the thread

@@ -168,6 +168,6 @@ struct jwks *jwks_load(const struct config *config, struct jwks *previous,
         problems_add(problems, config->path, "%s", error.text);
     if (problems->count == before)
         return jwks;
-    jwks_unref(jwks);
+    jwks_unref(jwks, false);
     return NULL;
 }

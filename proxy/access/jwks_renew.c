@@ -139,16 +139,6 @@ static int begin_due(struct jwks *jwks)
     return (int)pause_ms;
 }
 
-static void end(struct jwks *jwks)
-{
-    for (size_t i = 0; i < jwks->count; i++)
-        jwks_fetch_end(&jwks->sources[i].fetch, jwks->multi);
-    (void)pthread_mutex_lock(&jwks->lock);
-    jwks->has_ended = true;
-    (void)pthread_cond_signal(&jwks->ended);
-    (void)pthread_mutex_unlock(&jwks->lock);
-}
-
 void *jwks_renew(void *argument)
 {
     struct jwks *jwks = argument;
@@ -164,7 +154,8 @@ void *jwks_renew(void *argument)
             pause_ms = begin_due(jwks);
         (void)curl_multi_poll(jwks->multi, NULL, 0, pause_ms, NULL);
     }
-    end(jwks);
-    jwks_unref(jwks);
+    for (size_t i = 0; i < jwks->count; i++)
+        jwks_fetch_end(&jwks->sources[i].fetch, jwks->multi);
+    jwks_unref(jwks, true);
     return NULL;
 }
