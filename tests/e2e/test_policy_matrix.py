@@ -7,11 +7,13 @@ The expectation is written down here once more, on the shipped table's own rows 
 import fnmatch
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 from support import wire
 from support.stage import SharedStage, Stage, assert_gateway_error
+from support.tokens import Key, claims_of, key_set
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = json.loads((ROOT / "conf" / "operations.json").read_text())["operations"]
@@ -29,7 +31,10 @@ CLIENTS = {
     "team-minter": {"allow": ["manageTeamApiKeys"], "teams": ["t1"]},
     "expired": {"allow": ["*", *NAMED_ONLY], "expires": "2020-01-01T00:00:00Z"},
 }
-STRANGERS = {"nobody": None, "unknown": "psgate_" + "A" * 43 + "_AAAAAA", "malformed": "password"}
+STRANGERS = {"nobody": None, "unknown": "psgate_" + "A" * 43 + "_AAAAAA", "malformed": "password",
+             "jwt-unsigned": None, "jwt-stale": None, "jwt-of-nobody": None}
+JWT = "jwt:"  # before a client's name: the same client, known by a JWT instead of its token
+BY_JWT = [JWT + name for name in CLIENTS]
 
 
 class Operation:
@@ -92,6 +97,7 @@ def may(members, operation):
 
 
 def expected(name, operation):
+    name = name.removeprefix(JWT)
     if name in STRANGERS or "expires" in CLIENTS[name]:
         return 401
     return 200 if may(CLIENTS[name], operation) else 403
@@ -149,7 +155,7 @@ class Asking:
 
     def __init__(self, stage, name):
         self.stage = stage
-        token = STRANGERS[name] if name in STRANGERS else stage.gateway.tokens[name]
+        token = stage.jwts.get(name) or STRANGERS.get(name) or stage.gateway.tokens.get(name)
         self.lines = [b"Host: gateway.test", b"Cache-Control: no-store"]
         self.lines += [b"Authorization: Bearer " + token.encode()] if token else []
         self.client = None
@@ -179,7 +185,7 @@ def body_for(operation):
 
 
 # Every refusal says what is wrong and then what to do: by the words that tell somebody to act.
-REFUSAL = re.compile(r"psgate: [^:]+: .*\b(send|see|ask for|use|mend|check|try)\b.*")
+REFUSAL = re.compile(r"psgate: [^:]+: .*\b(send|see|ask for|use|mend|check|try|get|have)\b.*")
 
 
 def assert_refusal(answer, status, method="GET"):
@@ -191,15 +197,36 @@ def assert_refusal(answer, status, method="GET"):
     assert REFUSAL.fullmatch(message), message
 
 
+def add_clients(stage, key):
+    """Each client has a token and a JWT; stage.jwts: what is shown, by the identity's name."""
+    issuer = stage.gateway.config["jwt"][0]["issuer"]
+    (stage.gateway.folder / "keys.json").write_text(key_set(key))
+    for name, members in CLIENTS.items():
+        stage.gateway.add_client(name, jwt={"issuer": issuer, "claims": {"sub": name}}, **members)
+    stage.jwts = {JWT + name: key.token(claims_of(issuer, name)) for name in CLIENTS}
+    good = stage.jwts[JWT + "all-minter"]
+    stage.jwts |= {"jwt-unsigned": good.rpartition(".")[0] + ".",
+                   "jwt-stale": key.token(claims_of(issuer, "all-minter", exp=time.time() - 3600)),
+                   "jwt-of-nobody": key.token(claims_of(issuer, "nobody"))}
+
+
 @pytest.fixture(scope="module")
-def shared(binary, tmp_path_factory):
-    def make():
-        stage = Stage(binary, tmp_path_factory.mktemp("matrix"))
-        for name, members in CLIENTS.items():
-            stage.gateway.add_client(name, **members)
+def make_matrix(binary, tmp_path_factory):
+    """Makes a stage with all clients; not started."""
+    key = Key(tmp_path_factory.mktemp("keys"), "key", "EdDSA")
+
+    def make(**config):
+        jwt = [{"issuer": "https://issuer.test", "audience": ["psgate"], "jwks_file": "keys.json"}]
+        stage = Stage(binary, tmp_path_factory.mktemp("matrix"), config={"jwt": jwt, **config})
+        add_clients(stage, key)
         return stage
 
-    stage = SharedStage(make)
+    return make
+
+
+@pytest.fixture(scope="module")
+def shared(make_matrix):
+    stage = SharedStage(make_matrix)
     yield stage
     stage.stop()
 
@@ -213,7 +240,7 @@ def matrix(shared):
 
 
 @pytest.mark.parametrize("spelling", SOUND)
-@pytest.mark.parametrize("name", [*STRANGERS, *CLIENTS])
+@pytest.mark.parametrize("name", [*STRANGERS, *CLIENTS, *BY_JWT])
 def test_no_spelling_changes_who_may_do_what(matrix, name, spelling):
     forwarded = []
     with Asking(matrix, name) as asking:
@@ -230,7 +257,7 @@ def test_no_spelling_changes_who_may_do_what(matrix, name, spelling):
     assert seen == forwarded  # just these, as spelled
 
 
-@pytest.mark.parametrize("name", ["nobody", "default", "all-minter", "team-1", "expired"])
+@pytest.mark.parametrize("name", ["nobody", "default", "all-minter", "team-1", "expired", JWT + "all-minter"])
 def test_what_can_be_read_in_two_ways_is_refused_whoever_asks(matrix, name):
     with Asking(matrix, name) as asking:
         for operation in OPERATIONS[::3]:
@@ -241,7 +268,7 @@ def test_what_can_be_read_in_two_ways_is_refused_whoever_asks(matrix, name):
     assert matrix.origin.requests == []
 
 
-@pytest.mark.parametrize("name", ["nobody", "default", "all-minter", "lists"])
+@pytest.mark.parametrize("name", ["nobody", "default", "all-minter", "lists", JWT + "all-minter"])
 def test_override_fields_are_refused_whoever_asks(matrix, name):
     with Asking(matrix, name) as asking:
         for operation in OPERATIONS[::3]:
@@ -284,7 +311,7 @@ MINTING = ["apiTokens", "apiToken", "v1/apiTokens", "v1/apiToken", "users/login"
 BELOW = ["", "/createPublic", "/k1", "/k1/rotate"]
 
 
-@pytest.mark.parametrize("name", ["default", "star", "stars", "other", "known"])
+@pytest.mark.parametrize("name", ["default", "star", "stars", "other", "known", JWT + "stars"])
 def test_no_glob_reaches_a_call_that_mints_keys(matrix, name):
     with Asking(matrix, name) as asking:
         for tree in MINTING:
@@ -301,13 +328,20 @@ def test_no_glob_reaches_a_call_that_mints_keys(matrix, name):
 # -- encoded slashes that are forwarded -----------------------------------------------------------------
 
 
-def test_with_encoded_slashes_forwarded_both_readings_must_be_allowed(make_stage):
-    stage = make_stage(start=False, config={"upstream": {"encoded_slashes": "forward"}})
-    for name, members in CLIENTS.items():
-        stage.gateway.add_client(name, **members)
-    stage.start()
+@pytest.fixture
+def forwarding(make_matrix):
+    stage = make_matrix(upstream={"encoded_slashes": "forward"})
+    try:
+        yield stage.start()
+        stage.check()
+    finally:
+        stage.stop()
+
+
+def test_with_encoded_slashes_forwarded_both_readings_must_be_allowed(forwarding):
+    stage = forwarding
     stage.origin.answer = EMPTY
-    for name in CLIENTS:
+    for name in [*CLIENTS, *BY_JWT]:
         with Asking(stage, name) as asking:
             for operation in OPERATIONS:
                 if len(operation.segments) < 2:
