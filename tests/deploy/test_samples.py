@@ -12,6 +12,7 @@ from conftest import ROOT
 CONF = ROOT / "conf"
 SCHEMA = json.loads((CONF / "psgate.schema.json").read_text())
 SAMPLE = json.loads((CONF / "psgate.json").read_text())
+RFC_8037_KEY = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 SECTIONS = ("upstream", "cache", "limits", "log")
 
 
@@ -49,6 +50,7 @@ def check(binary, run, tmp_path):
     key = tmp_path / "api-key"
     key.touch(0o600)
     key.write_text("a-key\n")
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": RFC_8037_KEY}]}))
 
     def check(config=None):
         if config is not None:
@@ -63,9 +65,11 @@ def with_option(path, value):
     config = json.loads(json.dumps(SAMPLE))
     place = config
     for step in path[:-1]:
-        if step != 0 and place.get(step) is None:
+        if isinstance(step, str) and place.get(step) is None:
             place[step] = {}
         place = place[step]
+    if isinstance(place, list) and path[-1] == len(place):
+        place.append(None)
     place[path[-1]] = value
     return config
 
@@ -74,7 +78,7 @@ def test_the_samples_load_without_a_warning(check):
     result = check()
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
-    assert "5 clients" in result.stdout
+    assert "6 clients" in result.stdout
 
 
 def test_the_operation_table_of_the_samples_is_the_built_in_one(check):
@@ -114,14 +118,15 @@ def test_the_sample_shows_the_defaults():
 
 def test_every_option_of_the_schema_is_described():
     places = [(), *((section,) for section in (*SECTIONS, *INERT)), ("listen", 0), ("listen", 0, "tls"),
-              ("audit", "syslog")]
+              ("audit", "syslog"), ("jwt", 0)]
     for place in places:
         for key, schema in properties(*place).items():
             assert schema.get("description", "").endswith("."), (place, key)
 
 
 @pytest.mark.parametrize("place", [(), ("upstream",), ("limits",), ("log",), ("admin",), ("cache",),
-                                   ("audit",), ("audit", "syslog"), ("cluster",), ("listen", 0), ("listen", 0, "tls")],
+                                   ("audit",), ("audit", "syslog"), ("cluster",), ("listen", 0), ("listen", 0, "tls"),
+                                   ("jwt", 0)],
                          ids=lambda place: ".".join(map(str, place)) or "top")
 def test_program_and_schema_know_the_same_options(check, place):
     stranger = "q" * 60  # too far from any option for "did you mean"
@@ -165,6 +170,13 @@ ACCEPTED = [
     (("audit", "syslog"), "tls://[2001:db8::1]:6514"),
     (("audit", "syslog"), {"url": "unix:/dev/log", "facility": "local3"}),
     (("audit", "syslog"), {"url": "tls://logs.example:6514", "ca_file": "ca.pem"}),
+    (("jwt", 0, "jwks_url"), "http://127.0.0.1:8080/keys"),
+    (("jwt", 0, "jwks_url"), "http://[::1]/"),
+    (("jwt", 0, "jwks_url"), "https://[2001:db8::1]:8443/keys?v=1"),
+    (("jwt", 0, "audience"), ["a", "b"]),
+    (("jwt", 0, "leeway"), "0s"),
+    (("jwt", 0, "refresh"), "7d"),
+    (("jwt", 1), {"issuer": "i", "audience": ["a"], "jwks_file": "keys.json"}),
     (("cluster",), {"redis": "127.0.0.1:6379"}),
     (("admin",), None),
     (("credentials", "other"), {"api_key_file": "api-key", "api_key_env": None}),
@@ -199,6 +211,19 @@ REFUSED = [
     (("audit", "syslog"), {"url": "unix:/dev/log", "facility": "AUTH"}),
     (("log", "level"), "notice"),
     (("log", "access"), "on"),
+    (("jwt",), {}),
+    (("jwt", 0), {"issuer": "i", "audience": ["a"]}),
+    (("jwt", 0, "issuer"), ""),
+    (("jwt", 0, "audience"), []),
+    (("jwt", 0, "audience"), "psgate"),
+    (("jwt", 0, "jwks_file"), "keys.json"),
+    (("jwt", 0, "jwks_url"), None),
+    (("jwt", 0, "jwks_url"), "http://issuer.example/keys"),
+    (("jwt", 0, "jwks_url"), "http://localhost/keys"),
+    (("jwt", 0, "jwks_url"), "https://issuer.example"),
+    (("jwt", 0, "jwks_url"), "https://user@issuer.example/keys"),
+    (("jwt", 0, "leeway"), 60),
+    (("jwt", 0, "refresh"), "0s"),
     (("cluster",), {}),
 ]
 
