@@ -48,6 +48,7 @@ bool jwks_replace_keys(struct jwks *jwks, size_t index, struct jwk_set *keys)
         return false;
     }
     old = jwks->issuers; /* nobody else replaces it */
+    fresh->number = old->number + 1;
     for (size_t i = 0; i < jwks->count; i++) {
         fresh->issuers[i] = old->issuers[i];
         if (i != index && fresh->issuers[i].keys != NULL)

@@ -26,6 +26,7 @@ enum {
 /* A list of issuers, in the configuration's order. Its strings are its jwks's. */
 struct jwks_issuers {
     _Atomic unsigned references;
+    unsigned number; /* grows with each list of a jwks */
     size_t count;
     struct jwt_issuer issuers[];
 };

@@ -237,38 +237,36 @@ static bool read_time(const json_t *value, int64_t *ms)
     return true;
 }
 
-/* Whether a time, which may be absent, is not ahead by more than the leeway. */
-static enum jwt_verdict check_begun(const struct jwt_issuer *issuer, const json_t *value,
-                                    int64_t now_wall_ms)
+/* Moves *from_ms to a claim's time if that is later; the claim may be absent. */
+static bool put_off(const json_t *value, int64_t *from_ms)
 {
     int64_t ms;
 
     if (value == NULL)
-        return JWT_GOOD;
+        return true;
     if (!read_time(value, &ms))
-        return JWT_MALFORMED;
-    return ms <= now_wall_ms + issuer->leeway_ms ? JWT_GOOD : JWT_TOO_EARLY;
+        return false;
+    if (ms > *from_ms)
+        *from_ms = ms;
+    return true;
 }
 
-static enum jwt_verdict check_claims(const struct jwt_issuer *issuer,
-                                     const json_t *claims, int64_t now_wall_ms)
+static enum jwt_verdict check_times(struct jwt *jwt, int64_t now_wall_ms)
 {
-    const json_t *expiry = json_object_get(claims, "exp");
-    enum jwt_verdict verdict;
-    int64_t ms;
+    const json_t *expiry = json_object_get(jwt->claims, "exp");
 
-    if (!has_audience(issuer, claims))
-        return JWT_AUDIENCE_WRONG;
     if (expiry == NULL)
         return JWT_EXPIRY_MISSING;
-    if (!read_time(expiry, &ms))
+    jwt->from_ms = 0;
+    if (!read_time(expiry, &jwt->until_ms) ||
+        !put_off(json_object_get(jwt->claims, "nbf"), &jwt->from_ms) ||
+        !put_off(json_object_get(jwt->claims, "iat"), &jwt->from_ms))
         return JWT_MALFORMED;
-    if (now_wall_ms >= ms + issuer->leeway_ms)
+    jwt->until_ms += jwt->issuer->leeway_ms;
+    jwt->from_ms -= jwt->issuer->leeway_ms;
+    if (now_wall_ms >= jwt->until_ms)
         return JWT_EXPIRED;
-    verdict = check_begun(issuer, json_object_get(claims, "nbf"), now_wall_ms);
-    if (verdict == JWT_GOOD)
-        verdict = check_begun(issuer, json_object_get(claims, "iat"), now_wall_ms);
-    return verdict;
+    return now_wall_ms >= jwt->from_ms ? JWT_GOOD : JWT_TOO_EARLY;
 }
 
 /* All of it, in the order in which a token earns belief. */
@@ -288,7 +286,9 @@ static enum jwt_verdict verify_parts(const struct parts *parts, const json_t *he
     verdict = check_signature(parts, &header, jwt);
     if (verdict != JWT_GOOD)
         return verdict;
-    return check_claims(jwt->issuer, jwt->claims, now_wall_ms);
+    if (!has_audience(jwt->issuer, jwt->claims))
+        return JWT_AUDIENCE_WRONG;
+    return check_times(jwt, now_wall_ms);
 }
 
 enum jwt_verdict jwt_verify(struct span token, const struct jwt_issuer *issuers,

@@ -55,7 +55,8 @@ enum jwt_verdict {
 struct jwt {
     const struct jwt_issuer *issuer; /* whom it names, believed only if GOOD; or NULL */
     bool wants_keys;                 /* newer keys of the issuer might make it good */
-    json_t *claims;                  /* an object, only if GOOD; the receiver's */
+    int64_t from_ms, until_ms; /* GOOD holds from the one until just before the other */
+    json_t *claims;            /* an object, only if GOOD; the receiver's */
 };
 
 /*

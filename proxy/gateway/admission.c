@@ -172,7 +172,8 @@ static bool check_request(struct admission *admission, const struct http_head *h
 
 bool admission_judge(struct admission *admission, const struct http_head *head,
                      const struct identity *identity, const struct snapshot *snapshot,
-                     struct token_hasher *hasher, int64_t now_wall_ms, char *scratch)
+                     struct token_hasher *hasher, struct jwt_memo *memo,
+                     int64_t now_wall_ms, char *scratch)
 {
     struct http_path path;
 
@@ -180,7 +181,7 @@ bool admission_judge(struct admission *admission, const struct http_head *head,
         return false;
     if (admission->needs_no_client)
         return true;
-    if (!identify(admission, head, identity, snapshot, hasher, now_wall_ms)) {
+    if (!identify(admission, head, identity, snapshot, hasher, memo, now_wall_ms)) {
         note_operation(admission, snapshot, head->method, &path);
         return false;
     }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "access/identity.h"
+#include "access/jwt_memo.h"
 #include "gateway/reason.h"
 #include "gateway/snapshot.h"
 #include "http/body.h"
@@ -40,13 +41,14 @@ struct admission {
 
 /*
  * Judges a complete request head, which came from somebody whose connection says who it
- * is, or says nothing. scratch takes the decoded path: at least as many bytes
- * as the target has; own_name points into it or into the head. False: refused, see
+ * is, or says nothing. memo may be NULL. scratch takes the decoded path: at least as many
+ * bytes as the target has; own_name points into it or into the head. False: refused, see
  * reason.
  */
 bool admission_judge(struct admission *admission, const struct http_head *head,
                      const struct identity *identity, const struct snapshot *snapshot,
-                     struct token_hasher *hasher, int64_t now_wall_ms, char *scratch);
+                     struct token_hasher *hasher, struct jwt_memo *memo,
+                     int64_t now_wall_ms, char *scratch);
 
 /* The same for a request that this client has shown to be its own: in any way. */
 bool admission_judge_as(struct admission *admission, const struct http_head *head,

@@ -351,9 +351,10 @@ void exchange_begin(struct exchange *exchange)
 
     use_present_snapshot(exchange);
     limits = &exchange->snapshot->config->limits;
-    is_admitted = admission_judge(
-        admission, &exchange->head, caller_identify(&exchange->conn->caller),
-        exchange->snapshot, station->hasher, clock_wall_ms(), station->path_scratch);
+    is_admitted = admission_judge(admission, &exchange->head,
+                                  caller_identify(&exchange->conn->caller),
+                                  exchange->snapshot, station->hasher, station->memo,
+                                  clock_wall_ms(), station->path_scratch);
     if (admission->wants_keys)
         jwks_want(exchange->snapshot->jwks, admission->issuer);
 
@@ -452,7 +453,8 @@ static struct exchange *copy_for_fetch(const struct exchange *source)
     if (http_head_parse(&fetch->head, fetch->kept_input, source->head.len,
                         source->head.len + 1) != HTTP_PARSE_DONE ||
         !admission_judge(&fetch->admission, &fetch->head, &identity, fetch->snapshot,
-                         station->hasher, clock_wall_ms(), station->path_scratch)) {
+                         station->hasher, station->memo, clock_wall_ms(),
+                         station->path_scratch)) {
         exchange_free(fetch);
         return NULL;
     }

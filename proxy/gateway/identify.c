@@ -4,6 +4,14 @@
 
 #include "base/secret.h"
 
+/* By what a request is judged. */
+struct asking {
+    const struct snapshot *snapshot;
+    struct token_hasher *hasher;
+    struct jwt_memo *memo; /* NULL: every JWT is verified */
+    int64_t now_wall_ms;
+};
+
 static bool refuse(struct admission *admission, enum reason reason)
 {
     admission->reason = reason;
@@ -58,21 +66,20 @@ static bool read_credentials(struct admission *admission, const struct http_head
 }
 
 /* Who has the token; compared by digest only. */
-static bool identify_token(struct admission *admission, const struct snapshot *snapshot,
-                           struct token_hasher *hasher, int64_t now_wall_ms,
+static bool identify_token(struct admission *admission, const struct asking *asking,
                            struct span token, const struct client **client)
 {
     unsigned char digest[TOKEN_DIGEST_BYTES];
 
-    if (!token_digest(hasher, token, digest))
+    if (!token_digest(asking->hasher, token, digest))
         return refuse(admission, REASON_NO_MEMORY);
-    *client = client_find(snapshot->clients, digest);
+    *client = client_find(asking->snapshot->clients, digest);
     secret_cleanse(digest, sizeof(digest));
     if (*client == NULL)
-        return refuse(admission, token_is_well_formed(hasher, token)
+        return refuse(admission, token_is_well_formed(asking->hasher, token)
                                      ? REASON_TOKEN_UNKNOWN
                                      : REASON_TOKEN_MALFORMED);
-    if (client_is_expired(*client, now_wall_ms))
+    if (client_is_expired(*client, asking->now_wall_ms))
         return refuse(admission, REASON_TOKEN_EXPIRED);
     return true;
 }
@@ -99,34 +106,35 @@ static enum reason reason_of_jwt(enum jwt_verdict verdict)
 }
 
 /* Whom verified claims name. */
-static bool identify_claims(struct admission *admission, const struct snapshot *snapshot,
-                            int64_t now_wall_ms, const struct jwt *jwt,
-                            const struct client **client)
+static const struct client *find_by_claims(struct admission *admission,
+                                           const struct asking *asking,
+                                           const struct jwt *jwt)
 {
     bool is_ambiguous;
+    const struct client *client = client_find_jwt(
+        asking->snapshot->clients, jwt->issuer->name, jwt->claims, &is_ambiguous);
 
-    *client =
-        client_find_jwt(snapshot->clients, jwt->issuer->name, jwt->claims, &is_ambiguous);
-    if (*client == NULL)
-        return refuse(admission,
-                      is_ambiguous ? REASON_JWT_SEVERAL_CLIENTS : REASON_JWT_NO_CLIENT);
-    if (client_is_expired(*client, now_wall_ms))
-        return refuse(admission, REASON_JWT_CLIENT_EXPIRED);
-    return true;
+    if (client == NULL)
+        (void)refuse(admission,
+                     is_ambiguous ? REASON_JWT_SEVERAL_CLIENTS : REASON_JWT_NO_CLIENT);
+    return client;
 }
 
-static bool identify_jwt(struct admission *admission, const struct snapshot *snapshot,
-                         int64_t now_wall_ms, struct span token,
-                         const struct client **client)
+/* Whom the token names when it is verified now; remembered if it names somebody. */
+static const struct client *verify_jwt(struct admission *admission,
+                                       const struct asking *asking, struct span token,
+                                       const struct jwks_issuers *issuers,
+                                       const struct jwt_memo_key *key)
 {
-    struct jwks_issuers *issuers = jwks_take_issuers(snapshot->jwks);
+    const struct client *client = NULL;
     struct jwt jwt;
     enum jwt_verdict verdict =
-        jwt_verify(token, issuers->issuers, issuers->count, now_wall_ms, &jwt);
-    bool is_identified = false;
+        jwt_verify(token, issuers->issuers, issuers->count, asking->now_wall_ms, &jwt);
 
     if (verdict == JWT_GOOD) {
-        is_identified = identify_claims(admission, snapshot, now_wall_ms, &jwt, client);
+        client = find_by_claims(admission, asking, &jwt);
+        if (client != NULL && asking->memo != NULL)
+            jwt_memo_add(asking->memo, key, jwt.from_ms, jwt.until_ms, client);
     } else {
         admission->wants_keys = jwt.wants_keys;
         if (jwt.wants_keys)
@@ -134,40 +142,56 @@ static bool identify_jwt(struct admission *admission, const struct snapshot *sna
         (void)refuse(admission, reason_of_jwt(verdict));
     }
     jwt_fini(&jwt);
+    return client;
+}
+
+static bool identify_jwt(struct admission *admission, const struct asking *asking,
+                         struct span token, const struct client **client)
+{
+    struct jwks_issuers *issuers = jwks_take_issuers(asking->snapshot->jwks);
+    struct jwt_memo_key key = {.generation = asking->snapshot->generation,
+                               .list = issuers->number};
+
+    *client = NULL;
+    if (!token_digest(asking->hasher, token, key.digest))
+        (void)refuse(admission, REASON_NO_MEMORY);
+    else if (asking->memo == NULL ||
+             (*client = jwt_memo_find(asking->memo, &key, asking->now_wall_ms)) == NULL)
+        *client = verify_jwt(admission, asking, token, issuers, &key);
+    secret_cleanse(key.digest, sizeof(key.digest));
     jwks_return_issuers(issuers);
-    return is_identified;
+    if (*client != NULL && client_is_expired(*client, asking->now_wall_ms))
+        return refuse(admission, REASON_JWT_CLIENT_EXPIRED);
+    return *client != NULL;
 }
 
 /* A bearer is a token of ours, or a JWT where issuers of such are known. */
-static bool identify_bearer(struct admission *admission, const struct snapshot *snapshot,
-                            struct token_hasher *hasher, int64_t now_wall_ms,
+static bool identify_bearer(struct admission *admission, const struct asking *asking,
                             const struct shown *shown, const struct client **client)
 {
-    if (shown->is_jwt && snapshot->jwks != NULL) {
+    if (shown->is_jwt && asking->snapshot->jwks != NULL) {
         admission->auth = "jwt";
-        return identify_jwt(admission, snapshot, now_wall_ms, shown->bearer, client);
+        return identify_jwt(admission, asking, shown->bearer, client);
     }
     admission->auth = "bearer";
-    return identify_token(admission, snapshot, hasher, now_wall_ms, shown->bearer,
-                          client);
+    return identify_token(admission, asking, shown->bearer, client);
 }
 
 /*
  * Who has the X-Api-Key, which wins over a bearer that is no token of ours. Only a JWT
  * that names somebody else is a contradiction; one that names nobody does not count.
  */
-static bool identify_api_key(struct admission *admission, const struct snapshot *snapshot,
-                             struct token_hasher *hasher, int64_t now_wall_ms,
+static bool identify_api_key(struct admission *admission, const struct asking *asking,
                              const struct shown *shown, const struct client **client)
 {
     const struct client *named = NULL;
     struct admission aside = {.detail = NULL};
 
     admission->token = shown->api_key;
-    if (!identify_token(admission, snapshot, hasher, now_wall_ms, shown->api_key, client))
+    if (!identify_token(admission, asking, shown->api_key, client))
         return false;
-    if (shown->is_jwt && snapshot->jwks != NULL &&
-        identify_jwt(&aside, snapshot, now_wall_ms, shown->bearer, &named) &&
+    if (shown->is_jwt && asking->snapshot->jwks != NULL &&
+        identify_jwt(&aside, asking, shown->bearer, &named) &&
         strcmp(named->name, (*client)->name) != 0)
         return refuse(admission, REASON_CREDENTIALS_DIFFER);
     return true;
@@ -189,18 +213,18 @@ static bool refuse_nobody(struct admission *admission, const struct identity *id
  * The connection's identity comes last: it names the client of a request that shows no
  * credential, and must not name another than a credential does.
  */
-static bool identify_connection(struct admission *admission,
-                                const struct snapshot *snapshot,
-                                const struct identity *identity, int64_t now_wall_ms)
+static bool identify_connection(struct admission *admission, const struct asking *asking,
+                                const struct identity *identity)
 {
     bool has_certificate = identity->certificate != NULL;
     const struct client *client;
 
     if (identity->is_refused)
         return refuse(admission, REASON_CERTIFICATE_REFUSED);
-    if (has_certificate && now_wall_ms >= identity->valid_until_ms)
+    if (has_certificate && asking->now_wall_ms >= identity->valid_until_ms)
         return refuse(admission, REASON_CERTIFICATE_EXPIRED);
-    switch (identity_find(identity, snapshot->clients, now_wall_ms, &client)) {
+    switch (identity_find(identity, asking->snapshot->clients, asking->now_wall_ms,
+                          &client)) {
     case IDENTITY_AMBIGUOUS:
         return refuse(admission, has_certificate ? REASON_CERTIFICATE_AMBIGUOUS
                                                  : REASON_PEER_AMBIGUOUS);
@@ -212,7 +236,7 @@ static bool identify_connection(struct admission *admission,
     if (admission->client != NULL)
         return strcmp(client->name, admission->client->name) == 0 ||
                refuse(admission, REASON_CREDENTIALS_DIFFER);
-    if (client_is_expired(client, now_wall_ms))
+    if (client_is_expired(client, asking->now_wall_ms))
         return refuse(admission, REASON_CLIENT_EXPIRED);
     admission->client = client;
     admission->auth = has_certificate ? "certificate" : "peer";
@@ -224,8 +248,7 @@ static bool identify_connection(struct admission *admission,
  * client: there is none.
  */
 static bool identify_fields(struct admission *admission, const struct http_head *head,
-                            const struct snapshot *snapshot, struct token_hasher *hasher,
-                            int64_t now_wall_ms)
+                            const struct asking *asking)
 {
     const struct client *other = NULL;
     struct shown shown;
@@ -237,12 +260,11 @@ static bool identify_fields(struct admission *admission, const struct http_head 
         shown.is_bearer && (!shown.has_api_key || token_has_prefix(shown.bearer));
     if (bearer_counts) {
         admission->token = shown.bearer;
-        if (!identify_bearer(admission, snapshot, hasher, now_wall_ms, &shown,
-                             &admission->client))
+        if (!identify_bearer(admission, asking, &shown, &admission->client))
             return false;
     }
     if (shown.has_api_key) {
-        if (!identify_api_key(admission, snapshot, hasher, now_wall_ms, &shown, &other))
+        if (!identify_api_key(admission, asking, &shown, &other))
             return false;
         if (bearer_counts && strcmp(other->name, admission->client->name) != 0)
             return refuse(admission, REASON_CREDENTIALS_DIFFER);
@@ -260,12 +282,15 @@ static bool identify_fields(struct admission *admission, const struct http_head 
 /* INTERFACES, "On the wire": the order of credentials. */
 bool identify(struct admission *admission, const struct http_head *head,
               const struct identity *identity, const struct snapshot *snapshot,
-              struct token_hasher *hasher, int64_t now_wall_ms)
+              struct token_hasher *hasher, struct jwt_memo *memo, int64_t now_wall_ms)
 {
-    if (!identify_fields(admission, head, snapshot, hasher, now_wall_ms))
+    const struct asking asking = {
+        .snapshot = snapshot, .hasher = hasher, .memo = memo, .now_wall_ms = now_wall_ms};
+
+    if (!identify_fields(admission, head, &asking))
         return false;
     if (identity->vouched == NULL || admission->client != NULL)
-        return identify_connection(admission, snapshot, identity, now_wall_ms);
+        return identify_connection(admission, &asking, identity);
     admission->client = identity->vouched;
     admission->auth = identity->vouched_auth;
     return true;

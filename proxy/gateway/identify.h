@@ -15,6 +15,6 @@
  */
 bool identify(struct admission *admission, const struct http_head *head,
               const struct identity *identity, const struct snapshot *snapshot,
-              struct token_hasher *hasher, int64_t now_wall_ms);
+              struct token_hasher *hasher, struct jwt_memo *memo, int64_t now_wall_ms);
 
 #endif

@@ -47,8 +47,10 @@ struct station *station_new(struct stations *shared, struct worker *worker,
     station->worker = worker;
     station->metrics = metrics_add_shard(shared->metrics);
     station->hasher = token_hasher_new(error);
+    station->memo = jwt_memo_new();
     station->path_scratch = malloc(CONFIG_MOST_HEADER_BYTES);
-    if (station->path_scratch == NULL || station->metrics == NULL)
+    if (station->path_scratch == NULL || station->memo == NULL ||
+        station->metrics == NULL)
         (void)error_set(error, "out of memory");
     can_remember =
         station->hasher != NULL && token_hasher_remember(station->hasher, error);
@@ -57,7 +59,7 @@ struct station *station_new(struct stations *shared, struct worker *worker,
     has_prefix =
         random_fill(&station->record_prefix, sizeof(station->record_prefix), error);
     if (!can_remember || !has_prefix || station->path_scratch == NULL ||
-        station->metrics == NULL) {
+        station->memo == NULL || station->metrics == NULL) {
         station_free(station);
         return NULL;
     }
@@ -360,6 +362,7 @@ void station_free(struct station *station)
     exchange_free_spares(station);
     free(station->spare_input);
     token_hasher_free(station->hasher);
+    jwt_memo_free(station->memo);
     snapshot_unref(station->snapshot);
     free(station->path_scratch);
     free(station);

@@ -42,6 +42,7 @@ struct station {
     struct metrics_shard *metrics;
     struct snapshot *snapshot; /* in force for new requests */
     struct token_hasher *hasher;
+    struct jwt_memo *memo;
     char *path_scratch; /* for one path's decoded segments: CONFIG_MOST_HEADER_BYTES */
     struct door *doors;
     struct station_pool *pools;

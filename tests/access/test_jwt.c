@@ -363,6 +363,10 @@ START_TEST(the_borders_of_time_are_exact)
         struct jwt jwt;
 
         ck_assert_int_eq(judge_at(whole(), rows[i].now_ms, &jwt), rows[i].verdict);
+        if (rows[i].verdict == JWT_GOOD) {
+            ck_assert_int_eq(jwt.from_ms, rows[2].now_ms);
+            ck_assert_int_eq(jwt.until_ms, rows[1].now_ms);
+        }
         jwt_fini(&jwt);
     }
 }

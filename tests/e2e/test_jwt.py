@@ -403,6 +403,31 @@ def test_the_clients_file_maps_claims_anew_within_a_second(binary, tmp_path, key
         stage.stop()
 
 
+@pytest.mark.parametrize("which", ["token", "client"])
+def test_what_is_used_all_the_time_ends_with_its_time(binary, tmp_path, keys, which):
+    """A worker remembers tokens that were good, and must not do so for longer than they are."""
+    stage = JwtStage(binary, tmp_path, keys.ed, jwt=[{"leeway": "0s"}])
+    end = int(time.time()) + 4
+    if which == "client":
+        add_jwt_client(stage.gateway, "brief", {"sub": "brief"},
+                       expires=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end)))
+    token = keys.ed.token(stage.claims("brief" if which == "client" else "repo:acme/app:x",
+                                       **({"exp": end} if which == "token" else {})))
+    head = wire.head(b"GET /v1/a HTTP/1.1", b"Host: gw", b"Authorization: Bearer " + token.encode())
+    try:
+        stage.start()
+        answers = 0
+        with stage.connect() as client:
+            while (answer := client.ask(head)).status == 200:
+                answers += 1
+                assert time.time() < end + 2
+        assert_refused(answer, 401, "has expired", "renew" if which == "client" else "fresh")
+        assert time.time() >= end and answers > 0
+        stage.check()
+    finally:
+        stage.stop()
+
+
 def test_a_reload_changes_issuers_audiences_and_keys(binary, tmp_path, keys):
     stage = JwtStage(binary, tmp_path, keys.ed)
     try:

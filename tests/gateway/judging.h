@@ -21,6 +21,7 @@ struct judging_client {
 struct judging {
     struct folder folder;
     struct token_hasher *hasher;
+    struct jwt_memo *memo; /* NULL: none */
     struct snapshot *snapshot;
     struct judging_client clients[JUDGING_MOST_CLIENTS];
     size_t count;
@@ -134,7 +135,7 @@ static inline void judging_judge(const struct judging *judging, struct span requ
     judged->scratch = malloc(judged->head.target.len);
     judged->is_admitted = admission_judge(
         &judged->admission, &judged->head, &judging->identity, judging->snapshot,
-        judging->hasher, (int64_t)JUDGING_NOW * 1000, judged->scratch);
+        judging->hasher, judging->memo, (int64_t)JUDGING_NOW * 1000, judged->scratch);
 }
 
 /* With a Host, and the lines, each with its CR LF. */
