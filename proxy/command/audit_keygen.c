@@ -11,7 +11,8 @@ static const char help[] =
     "  " AUDIT_PRIVATE_KEY_NAME "      0600: what audit.signing_key_file names\n"
     "  " AUDIT_PUBLIC_KEY_NAME "  0644: for psgate audit verify --public-key\n\n"
     "A file that is there is never overwritten. Keep the public key, and now and then a\n"
-    "checkpoint from the log, where whoever can write the trail cannot.\n";
+    "checkpoint from the log, where whoever can write the trail cannot.\n\n"
+    "  -h, --help  this text\n";
 
 int command_audit_keygen(int argc, char **argv)
 {

@@ -18,7 +18,8 @@ static const char help[] =
     "  --listen HOST:PORT   where (default: 127.0.0.1:0, any free port)\n"
     "  --api-key-file FILE  the key that is right (default: any key is)\n"
     "  --delay D            hold each answer back, such as 250ms\n"
-    "  --fail-rate P        answer this share of requests with 500, 0 to 1\n";
+    "  --fail-rate P        answer this share of requests with 500, 0 to 1\n"
+    "  -h, --help           this text\n";
 
 struct request {
     const char *listen, *key_file;

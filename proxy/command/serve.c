@@ -20,7 +20,7 @@
 static const char help[] =
     "Usage: psgate serve [-c FILE] [--sandbox]\n\n"
     "Runs the gateway until SIGTERM or SIGINT, which let requests in flight finish.\n"
-    "SIGHUP loads configuration, clients, keys and certificates again, all or "
+    "SIGHUP loads configuration, clients, keys and certificates again, all or\n"
     "nothing. A changed clients file is taken in by itself, within a second.\n"
     "SIGUSR1 opens the log file anew and begins a new file of the audit trail.\n"
     "SIGUSR2 makes the log one level more verbose; behind debug comes the configured one."

@@ -35,7 +35,8 @@ static const char help[] =
     "  --credential NAME  the API key it uses (default: default)\n"
     "  --team ID          a team it may act on, may be repeated (default: any)\n"
     "  --admin            it may use the admin endpoint\n"
-    "  --json             list as JSON; tokens and their digests are never listed\n";
+    "  --json             list as JSON; tokens and their digests are never listed\n"
+    "  -h, --help         this text\n";
 
 enum { MOST_TEAMS = 64 };
 
