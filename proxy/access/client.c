@@ -153,7 +153,9 @@ static void read_clients(struct document *document, const struct loading *loadin
     json_object_foreach (document->root, key, value) {
         const struct place member = {.parent = &root, .key = key};
 
-        if (strcmp(key, known[0]) != 0 && strcmp(key, known[1]) != 0)
+        if (strcmp(key, known[1]) == 0 && !json_is_string(value))
+            document_problem(document, &member, "must be a string");
+        else if (strcmp(key, known[0]) != 0 && strcmp(key, known[1]) != 0)
             document_problem(document, &member, "unknown key (known here: \"clients\")");
     }
     if (!json_is_array(clients)) {

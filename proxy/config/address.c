@@ -51,7 +51,7 @@ bool address_parse_host_port(struct arena *arena, struct span text, const char *
 static bool parse_unix(struct arena *arena, const char *path,
                        struct config_listen *listen, struct error *error)
 {
-    if (path[0] != '/')
+    if (path[0] != '/' || path[1] == '\0')
         return error_set(error, "needs an absolute path (such as "
                                 "\"unix:/run/psgate/psgate.sock\")");
     if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))

@@ -20,7 +20,7 @@ static const char shape[] =
 static bool parse_path(struct arena *arena, const char *path,
                        struct config_syslog *syslog, struct error *error)
 {
-    if (path[0] != '/')
+    if (path[0] != '/' || path[1] == '\0')
         return error_set(error, "%s", shape);
     if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
         return error_set(error, "is longer than a unix socket's path may be (107 bytes)");

@@ -50,6 +50,7 @@ static const char *const no_listens[] = {
     "[::1]]:80",
     "[[::1]]:80",
     "unix:",
+    "unix:/",
     "unix:relative.sock",
     "unix:@abstract",
     "UNIX:/x",
