@@ -221,7 +221,7 @@ quickstart() {
 }
 
 lint_scripts() {
-    (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh tests/*.sh tests/*/*.sh)
+    (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash tests/*.sh tests/*/*.sh)
 }
 
 prepare() {
