@@ -30,6 +30,7 @@ BASES = {
 # For every member at or below a place: what must stand in the object at another one.
 LISTENER, CLIENT, OPERATION = ("listen", 0), ("clients", 0), ("operations", 0)
 TLS = (*LISTENER, "tls")
+ISSUER = ("jwt", 0)
 AROUND = [
     ("psgate", LISTENER, LISTENER, {"address": "127.0.0.1:8080"}),
     ("psgate", TLS, TLS, {"certificate": "tls.pem", "private_key": "tls.key"}),
@@ -40,6 +41,9 @@ AROUND = [
     ("psgate", ("credentials", "NAME"), ("credentials", "NAME"), {"api_key_file": "api-key"}),
     ("psgate", ("credentials", "NAME", "api_key_env"), ("credentials", "NAME"), {"api_key_file": GONE}),
     ("psgate", ("cluster",), ("cluster",), {"redis": "localhost:6379"}),
+    ("psgate", ISSUER, ISSUER, {"issuer": "https://issuer.test", "audience": ["psgate"], "jwks_url": "https://issuer.test/jwks"}),
+    ("psgate", (*ISSUER, "jwks_file"), ISSUER, {"jwks_url": GONE}),
+    ("clients", (*CLIENT, "jwt"), (*CLIENT, "jwt"), {"issuer": "https://issuer.test", "claims": {"sub": "x"}}),
     ("clients", (*CLIENT, "burst"), CLIENT, {"rate": "5/s"}),
     ("operations", (*OPERATION, "resource"), (*OPERATION, "resource"), {"type": "thing", "name": "id"}),
     ("operations", (*OPERATION, "cache"), (*OPERATION, "cache"), {"scope": "things", "ttl": "5s"}),
@@ -65,6 +69,8 @@ URLS = ["https://api.test", "https://api.test/", "https://api.test:443", "https:
         "http://[::1]:80", "http://localhost", "http://192.0.2.1", "http://api.test", "https://" + "x" * 253, "https://" + "x" * 254]
 SYSLOGS = ["unix:/dev/log", "unix:/", "unix:", "unix:x", "unix:/" + "x" * 106, "unix:/" + "x" * 107, "tcp://h", "tcp://h:514",
            "tls://h:65536", "tls://h:0", "tls://[::1]:6514", "udp://h:514", "tcp://", "tcp://h:", "tls://h/", "tcp://-h", "TLS://h"]
+KEY_URLS = ["https://h/", "https://h", "https://h/a?b=c&d", "https://h:8443/a", "https://h:0/a", "https://h/a b", "https://h/#a", "http://h/a",
+            "http://127.0.0.1:80/a", "http://[::1]/a", "https://[::1]/a", "https://u@h/a", "https://h/\u00e4", "https://h/{a}", "HTTPS://h/a"]
 TIMES = ["2026-01-31T09:00:00Z", "2026-01-31T09:00:00.123Z", "2026-01-31T09:00:00.Z", "2026-01-31T09:00:00+00:00",
          "2026-01-31 09:00:00Z", "2026-01-31", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-32T00:00:00Z",
          "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-31t09:00:00z"]
@@ -75,7 +81,9 @@ PATHS = ["/", "/v1", "/v1/", "/v1/{a}/{b}", "/v1/{}", "/v1/{a}b", "/v1/a{b}", "/
 VALUES = {
     "duration": DURATIONS, "duration_or_zero": DURATIONS,
     "size_1KiB_to_1MiB": SIZES, "size_1_to_1GiB": SIZES, "size_1_to_1TiB": SIZES, "size_1KiB_to_1TiB": SIZES,
-    "size_or_zero": SIZES, "rate": RATES, "patterns": PATTERNS, "time": TIMES, "syslog_url": SYSLOGS,
+    "size_or_zero": SIZES, "rate": RATES, "key_url": KEY_URLS,
+    "duration_to_10m": [*DURATIONS, "600s", "601s", "10m", "11m", "1h"],
+    "duration_1s_to_7d": [*DURATIONS, "999ms", "1000ms", "604800000ms", "7d", "8d", "168h", "169h"], "patterns": PATTERNS, "time": TIMES, "syslog_url": SYSLOGS,
     "listen_address": ADDRESSES,
     "upstream.url": URLS,
     "listen[].mode": ["0660", "660", "0", "777", "1777", "0000660", "0668", "rw", "0x1", "-1", " 660"],
@@ -98,6 +106,14 @@ VALUES = {
     "clients[].token_sha256": [DIGEST, DIGEST[1:], DIGEST + "0", "g" * 64],
     "clients[].tls_subject": ["CN=ci,O=Acme", "DNS:ci.acme.test", "URI:spiffe://acme.test/ci", "IP:192.0.2.7", "a\tb"],
     "id_or_null": [4294967294, 4294967295],
+    "jwt": [[{"issuer": str(i), "audience": ["a"], "jwks_url": "https://h/"} for i in range(count)] for count in (32, 33)],
+    "jwt[]": [{"issuer": "i", "audience": ["a"], **more} for more in (
+        {}, {"jwks_url": "https://h/"}, {"jwks_file": "jwks.json"}, {"jwks_url": "https://h/", "jwks_file": "jwks.json"},
+        {"jwks_url": None, "jwks_file": "jwks.json"}, {"jwks_file": "jwks.json", "ca_file": "ca.pem"},
+        {"jwks_file": "jwks.json", "ca_file": None}, {"jwks_url": "https://h/", "ca_file": "ca.pem"})],
+    "clients[].jwt.claims": [{"sub": "*"}, {"sub": "**", "aud": "*"}, {"sub": "*", "ref": "main"}, {"admin": True}, {"id": 5},
+                             {"id": 5.5}, {"id": None}, {"sub": ""}, {"sub": ["a"]}, {str(i): 1 for i in range(32)},
+                             {str(i): 1 for i in range(33)}],
     "clients[]": [{"name": "x", **more} for more in (
         {}, {"uid": 0}, {"gid": 0}, {"uid": None}, {"tls_subject": None}, {"tls_subject": "CN=x"}, {"uid": 1, "gid": 2},
         {"uid": 1, "burst": 5}, {"uid": 1, "burst": 5, "rate": None}, {"uid": 1, "burst": None})],
@@ -116,7 +132,8 @@ FILES = {
     "credentials.NAME.api_key_env": "TEST_KEY", "credentials.NAME.next_api_key_file": "api-key",
     "clients_file": "clients.json", "operations_file": "operations.json", "audit.signing_key_file": "audit-signing-key.pem",
     "operations[].team": "id", "operations[].user": "id", "operations[].resource.name": "id", "clients[].credential": "default",
-    "clients[].tls_subject": "CN=x",
+    "clients[].tls_subject": "CN=x", "clients[].jwt.issuer": "https://issuer.test", "jwt[].jwks_file": "jwks.json",
+    "jwt[].ca_file": "ca.pem",
 }
 
 # What the program refuses and a schema cannot: the file's JSON path, a value, and why.
@@ -140,6 +157,10 @@ EXCEPTIONS = [
     ("psgate", "limits.header_bytes", "1000", "of a size as text in a small unit the schema counts the digits"),
     ("psgate", "limits.header_bytes", "1023", "of a size as text in a small unit the schema counts the digits"),
     ("psgate", "audit.rotate_size", "1023", "of a size as text in a small unit the schema counts the digits"),
+    ("psgate", "jwt[].jwks_file", "no-such-file", "whether a file is there"),
+    ("psgate", "jwt", [{"issuer": "i", "audience": ["a"], "jwks_url": "https://h/"}] * 2, "one issuer twice"),
+    ("psgate", "jwt[].refresh", "604801s", "of times in small units the schema counts the digits"),
+    ("clients", "clients[].jwt.issuer", "word", "whether the configuration has it"),
     ("clients", "clients[].allow", ["word"], "whether the operation table has it"),
     ("clients", "clients[].allow", ["word", "*"], "whether the operation table has it"),
     ("clients", "clients[].deny", ["word"], "whether the operation table has it"),
@@ -174,6 +195,8 @@ def folder(tmp_path_factory, binary):
     (folder / "api-key").touch(0o600)
     (folder / "api-key").write_text("a-key\n")
     subprocess.run([binary, "audit", "keygen", folder], check=True, capture_output=True, timeout=DEADLINE)
+    key = {"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+    (folder / "jwks.json").write_text(json.dumps({"keys": [key]}))
     shutil.copy(CONF / "operations.json", folder)
     return folder
 
@@ -190,6 +213,9 @@ def accepts(folder, binary):
 
     def accepts(name, document):
         documents = {**copy.deepcopy(BASES), name: document}
+        if name == "clients":
+            issuer = {"issuer": "https://issuer.test", "audience": ["psgate"], "jwks_url": "https://issuer.test/jwks"}
+            documents["psgate"]["jwt"] = [issuer]
         if name == "operations":
             documents["psgate"]["operations_file"] = "operations.json"
         else:
