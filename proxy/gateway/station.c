@@ -323,6 +323,7 @@ bool station_adopt(struct station *station, struct snapshot *snapshot,
 
     snapshot_unref(station->snapshot);
     station->snapshot = snapshot_ref(snapshot);
+    upstream_target_start(snapshot->target); /* before the first request asks for it */
     close_pools(station, snapshot->target);
     if (station->worker->index == 0 && has_keys)
         renewal_look(station, !is_first);

@@ -22,7 +22,7 @@ struct resolver {
     struct error error;          /* of the last attempt that failed */
     struct resolver_waiter *waiters;
     bool is_asked; /* somebody needs an attempt now */
-    bool is_stopping;
+    bool is_started, is_stopping;
     unsigned references; /* the owner's and the thread's */
 };
 
@@ -155,7 +155,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-static bool start_thread(struct resolver *resolver, struct error *error)
+/* With the lock held: the thread waits for it. */
+static bool start_thread(struct resolver *resolver)
 {
     pthread_t thread;
     int errnum;
@@ -164,10 +165,22 @@ static bool start_thread(struct resolver *resolver, struct error *error)
     errnum = pthread_create(&thread, NULL, run, resolver);
     if (errnum != 0) {
         resolver->references--;
-        return error_set_errno(error, errnum, "cannot start the resolver's thread");
+        (void)error_set_errno(&resolver->error, errnum,
+                              "cannot start the resolver's thread");
+        log_error("upstream: cannot resolve %s: %s", resolver->host,
+                  resolver->error.text);
+        return false;
     }
     (void)pthread_detach(thread);
     return true;
+}
+
+void resolver_start(struct resolver *resolver)
+{
+    (void)pthread_mutex_lock(&resolver->lock);
+    if (!resolver->is_started)
+        resolver->is_started = resolver->addresses != NULL || start_thread(resolver);
+    (void)pthread_mutex_unlock(&resolver->lock);
 }
 
 struct resolver *resolver_new(const char *host, uint16_t port, int64_t interval_ms,
@@ -191,10 +204,6 @@ struct resolver *resolver_new(const char *host, uint16_t port, int64_t interval_
     (void)pthread_condattr_destroy(&attributes);
     resolver->addresses = look_up(host, resolver->port, AI_NUMERICHOST, &resolver->error);
     (void)error_set(&resolver->error, "no answer yet");
-    if (resolver->addresses == NULL && !start_thread(resolver, error)) {
-        resolver_free(resolver);
-        return NULL;
-    }
     return resolver;
 }
 

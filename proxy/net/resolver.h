@@ -27,9 +27,15 @@ void addresses_unref(struct addresses *addresses);
 
 struct resolver;
 
-/* Starts resolving host:port, again every interval_ms. */
+/* For host:port. Asks nobody before resolver_start. */
 struct resolver *resolver_new(const char *host, uint16_t port, int64_t interval_ms,
                               struct error *error) MUST_CHECK;
+
+/*
+ * Starts asking, and asks again every interval_ms. Every user may say so: once is enough.
+ * A failure is logged, and tried again by the next call.
+ */
+void resolver_start(struct resolver *resolver);
 
 /* Stops asking. A look-up under way is left to end on its own. */
 void resolver_free(struct resolver *resolver);

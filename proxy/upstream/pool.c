@@ -50,6 +50,7 @@ struct upstream_pool *upstream_pool_new(struct worker *worker,
     pool->target = upstream_target_ref(target);
     pool->line_end = &pool->line;
     pool->nudge.open = on_nudge;
+    upstream_target_start(target);
     (void)pthread_mutex_lock(&target->lock);
     pool->next = target->pools;
     target->pools = pool;

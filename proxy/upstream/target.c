@@ -85,6 +85,11 @@ bool upstream_target_is(const struct upstream_target *target,
     return is_same;
 }
 
+void upstream_target_start(struct upstream_target *target)
+{
+    resolver_start(target->resolver);
+}
+
 struct upstream_target *upstream_target_ref(struct upstream_target *target)
 {
     (void)atomic_fetch_add(&target->references, 1);

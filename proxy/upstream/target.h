@@ -35,7 +35,7 @@ struct upstream_target {
     struct upstream_pool *pools; /* one a worker, to nudge */
 };
 
-/* Loads trust and starts resolving. Copies what it needs of the configuration. */
+/* Loads trust; asks nobody yet. Copies what it needs of the configuration. */
 struct upstream_target *upstream_target_new(const struct config_upstream *upstream,
                                             const struct config_limits *limits,
                                             struct error *error) MUST_CHECK;
@@ -44,6 +44,9 @@ struct upstream_target *upstream_target_new(const struct config_upstream *upstre
 bool upstream_target_is(const struct upstream_target *target,
                         const struct config_upstream *upstream,
                         const struct config_limits *limits);
+
+/* Starts resolving the host's name, unless that was done. A pool does it by itself. */
+void upstream_target_start(struct upstream_target *target);
 
 struct upstream_target *upstream_target_ref(struct upstream_target *target);
 void upstream_target_unref(struct upstream_target *target);

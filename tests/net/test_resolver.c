@@ -44,6 +44,20 @@ void freeaddrinfo(struct addrinfo *answer)
     free(answer);
 }
 
+static unsigned threads; /* that were started */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg)
+{
+    threads++;
+    return __real_pthread_create(thread, attributes, run, arg);
+}
+
 /* The last byte of the present answer; 0 when there is none. */
 static unsigned present(struct resolver *resolver)
 {
@@ -76,6 +90,7 @@ START_TEST(a_name_is_resolved_off_the_callers_thread_and_again_and_again)
     (void)pthread_mutex_lock(&gate); /* the look-up hangs */
     resolver = resolver_new("up.test", 443, 1000, &error);
     ck_assert_ptr_nonnull(resolver);
+    resolver_start(resolver);
     ck_assert_uint_eq(present(resolver), 0);
     (void)pthread_mutex_unlock(&gate);
     await_present(resolver, 1);
@@ -90,11 +105,28 @@ START_TEST(a_name_is_resolved_off_the_callers_thread_and_again_and_again)
 }
 END_TEST
 
+START_TEST(nothing_is_asked_before_the_start_and_one_thread_asks)
+{
+    struct error error;
+    struct resolver *resolver = resolver_new("up.test", 443, 1000, &error);
+
+    ck_assert_ptr_nonnull(resolver);
+    ck_assert_uint_eq(threads, 0);
+    ck_assert_uint_eq(present(resolver), 0);
+    resolver_start(resolver);
+    resolver_start(resolver);
+    ck_assert_uint_eq(threads, 1);
+    resolver_free(resolver);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("net/resolver");
 
     tcase_add_test(suite_case(suite, "names"),
                    a_name_is_resolved_off_the_callers_thread_and_again_and_again);
+    tcase_add_test(suite_case(suite, "start"),
+                   nothing_is_asked_before_the_start_and_one_thread_asks);
     return run_suite(suite);
 }
