@@ -57,6 +57,15 @@ static bool check_privacy(const char *path, const struct stat *status,
     return true;
 }
 
+bool file_is_private(const char *path, struct error *error)
+{
+    struct stat status;
+
+    if (stat(path, &status) != 0)
+        return error_set_errno(error, errno, "cannot examine %s", path);
+    return check_privacy(path, &status, error);
+}
+
 static int open_checked(const char *path, enum file_privacy privacy, struct stat *status,
                         struct error *error)
 {

@@ -31,6 +31,12 @@ struct file_identity {
 void file_identify(const char *path, struct file_identity *identity);
 bool file_is_same(const struct file_identity *one, const struct file_identity *other);
 
+/*
+ * Whether FILE_PRIVATE would accept the file as it is, without opening it. False with
+ * why, which names the file, also when it cannot be examined.
+ */
+bool file_is_private(const char *path, struct error *error) MUST_CHECK;
+
 /* Larger files are refused: nothing that psgate reads whole comes near this. */
 #define FILE_MAX_BYTES ((size_t)64 * 1024 * 1024)
 

@@ -3,16 +3,19 @@
 
 #include "base/log.h"
 #include "base/secret.h"
+#include "command/check_parts.h"
 #include "command/command.h"
 #include "command/explain.h"
-#include "command/probe.h"
 #include "gateway/snapshot.h"
 
 static const char help[] =
     "Usage: psgate check [-c FILE] [--offline]\n"
     "       psgate check [-c FILE] --explain METHOD PATH --client NAME\n\n"
-    "Loads a configuration and all the files it names as serve would, prints every\n"
-    "problem, and asks the upstream whether it accepts the keys. Changes nothing.\n"
+    "Loads a configuration and all the files it names as serve would, and prints every\n"
+    "problem. If it loads: whether addresses are free, certificates and clients near\n"
+    "their end, the audit folder can be written, and the upstream accepts the keys; a\n"
+    "table says what to do. Changes nothing. Run it as the user that serves.\n"
+    "Exit status: 0 good, 1 a problem, 78 it does not load.\n\n"
     "--explain says instead what the gateway would do with a request of the client's,\n"
     "and which rule decides; offline. Exit status: 0 allowed, 1 refused.\n\n"
     "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
@@ -21,52 +24,63 @@ static const char help[] =
     "      --client NAME  whose request it is\n"
     "  -h, --help         this text\n";
 
-/*
- * A key that is refused and a certificate that is not accepted are faults. A network that
- * does not answer just now is none of the configuration's.
- */
-static int check_credential(const struct snapshot *snapshot,
-                            const struct credential *credential)
+static void check_inert(struct findings *findings, const struct config *config)
 {
-    char detail[256];
-    enum probe_result result =
-        probe_credential(snapshot, credential, detail, sizeof(detail));
-    const char *path = snapshot->config->path;
+    const struct place root = {0};
 
-    switch (result) {
-    case PROBE_ACCEPTED:
-        (void)printf("%s: credentials.%s: %s\n", path, credential->name, detail);
-        return EXIT_FINE;
-    case PROBE_UNREACHABLE:
-        (void)fprintf(stderr,
-                      "%s: upstream.url: warning: not checked: %s (check the "
-                      "network, or use --offline)\n",
-                      path, detail);
-        return EXIT_FINE;
-    case PROBE_REFUSED:
-        (void)fprintf(stderr,
-                      "%s: credentials.%s: %s (put a valid API key in its place)\n", path,
-                      credential->name, detail);
-        return EXIT_FAILED;
-    case PROBE_UNVERIFIED:
-        (void)fprintf(stderr,
-                      "%s: upstream.url: the certificate is not accepted: %s (check "
-                      "upstream.ca_file)\n",
-                      path, detail);
-        return EXIT_FAILED;
+    for (size_t i = 0; config->inert[i] != NULL; i++) {
+        const struct place section = {.parent = &root, .key = config->inert[i]};
+
+        findings_add(findings, FINDING_WARNING, &section,
+                     "remove it, or wait for a version that has it",
+                     "the section \"%s\" is checked, but has no effect in this version",
+                     config->inert[i]);
     }
-    return EXIT_FAILED;
 }
 
-static int check_online(const struct snapshot *snapshot)
+static const char *plural(size_t count)
 {
-    int status = EXIT_FINE;
+    return count == 1 ? "" : "s";
+}
 
-    for (size_t i = 0; i < snapshot->credentials->count; i++) {
-        int one = check_credential(snapshot, &snapshot->credentials->credentials[i]);
+static void print_verdict(const struct findings *findings,
+                          const struct snapshot *snapshot)
+{
+    const char *path = snapshot->config->path;
+    size_t problems = findings->marks[FINDING_PROBLEM];
+    size_t warnings = findings->marks[FINDING_WARNING];
 
-        status = one != EXIT_FINE ? one : status;
-    }
+    if (problems > 0)
+        (void)printf("%s: %zu problem%s", path, problems, plural(problems));
+    else
+        (void)printf("%s: good: %zu listeners, %zu operations, %zu clients", path,
+                     snapshot->config->listen_count, snapshot->operations->count,
+                     snapshot->clients->count);
+    if (warnings > 0)
+        (void)printf(", %zu warning%s", warnings, plural(warnings));
+    (void)putchar('\n');
+}
+
+/* What loading alone does not show. */
+static int check_parts(const struct snapshot *snapshot, bool is_offline)
+{
+    struct findings findings;
+    int status;
+
+    findings_init(&findings, snapshot->config);
+    check_listeners(&findings, snapshot);
+    check_tls(&findings, snapshot);
+    check_access(&findings, snapshot);
+    check_audit(&findings, snapshot);
+    check_upstream(&findings, snapshot, is_offline);
+    check_inert(&findings, snapshot->config);
+    findings_print(&findings);
+    print_verdict(&findings, snapshot);
+    if (findings.failed)
+        (void)fputs("psgate check: out of memory\n", stderr);
+    status =
+        findings.marks[FINDING_PROBLEM] > 0 || findings.failed ? EXIT_FAILED : EXIT_FINE;
+    findings_fini(&findings);
     return status;
 }
 
@@ -96,13 +110,7 @@ static int check(const char *path, bool is_offline,
         problems_fini(&problems);
         return status;
     }
-    snapshot_warn_inert(snapshot);
-    if (!is_offline)
-        status = check_online(snapshot);
-    if (status == EXIT_FINE)
-        (void)printf("%s: good: %zu listeners, %zu operations, %zu clients\n", path,
-                     snapshot->config->listen_count, snapshot->operations->count,
-                     snapshot->clients->count);
+    status = check_parts(snapshot, is_offline);
     snapshot_unref(snapshot);
     problems_fini(&problems);
     return status;

@@ -91,7 +91,7 @@ static const struct upstream_call_events events = {
 };
 
 static void prepare(struct probe *probe, const struct snapshot *snapshot,
-                    const struct credential *credential)
+                    const struct credential *credential, int slot)
 {
     size_t key_at;
 
@@ -99,7 +99,7 @@ static void prepare(struct probe *probe, const struct snapshot *snapshot,
                                &key_at);
     probe->request = (struct upstream_request){
         .head_before = span_make(probe->head.bytes, key_at),
-        .api_key = secret_span(credential->api_keys[0]),
+        .api_key = secret_span(credential->api_keys[slot]),
         .head_after = span_make(probe->head.bytes + key_at, probe->head.len - key_at),
         .may_repeat = true,
     };
@@ -122,8 +122,8 @@ static void run(struct probe *probe, const struct snapshot *snapshot)
 }
 
 enum probe_result probe_credential(const struct snapshot *snapshot,
-                                   const struct credential *credential, char *detail,
-                                   size_t detail_bytes)
+                                   const struct credential *credential, int slot,
+                                   char *detail, size_t detail_bytes)
 {
     struct probe probe = {.detail = detail, .detail_bytes = detail_bytes};
     struct error error;
@@ -133,7 +133,7 @@ enum probe_result probe_credential(const struct snapshot *snapshot,
         (void)snprintf(detail, detail_bytes, "%s", error.text);
         return PROBE_UNREACHABLE;
     }
-    prepare(&probe, snapshot, credential);
+    prepare(&probe, snapshot, credential, slot);
     run(&probe, snapshot);
     worker_free(probe.worker);
     text_fini(&probe.head);

@@ -12,9 +12,12 @@ enum probe_result {
     PROBE_UNREACHABLE, /* no verdict: network, name or another answer */
 };
 
-/* Blocks until there is a result; detail says it in words. */
+/*
+ * Tries the key in a slot of a credential's, 0 or 1, which must be there. Blocks until
+ * there is a result; detail says it in words.
+ */
 enum probe_result probe_credential(const struct snapshot *snapshot,
-                                   const struct credential *credential, char *detail,
-                                   size_t detail_bytes);
+                                   const struct credential *credential, int slot,
+                                   char *detail, size_t detail_bytes);
 
 #endif

@@ -25,12 +25,11 @@ void problems_add(struct problems *problems, const char *file, const char *forma
     problems->count++;
 }
 
-/* "listen[0].tls.certificate"; nothing for the root. */
-static void add_path(struct text *text, const struct place *place)
+void document_add_path(struct text *text, const struct place *place)
 {
     if (place == NULL || place->parent == NULL)
         return;
-    add_path(text, place->parent);
+    document_add_path(text, place->parent);
     if (place->key == NULL)
         text_add_format(text, "[%zu]", place->index);
     else
@@ -52,7 +51,7 @@ void document_problem(struct document *document, const struct place *place,
     va_end(args);
     locate_place(span_make(document->text.bytes, document->text.len), place, &line,
                  &column);
-    add_path(&path, place);
+    document_add_path(&path, place);
     text_add_format(lines, "%s:%u:%u: ", document->path, line, column);
     text_add_escaped(lines, span_make(path.bytes, path.len));
     text_add(lines, path.len > 0 ? SPAN(": ") : SPAN(""));

@@ -62,6 +62,9 @@ bool document_parse(struct document *document, const char *name, struct span tex
 
 void document_fini(struct document *document);
 
+/* Adds a place as people write it, "listen[0].tls.certificate"; nothing for the root. */
+void document_add_path(struct text *text, const struct place *place);
+
 /* Records a problem with the value at a place. */
 void document_problem(struct document *document, const struct place *place,
                       const char *format, ...) PRINTF_LIKE(3, 4);

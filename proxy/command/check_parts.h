@@ -1,0 +1,30 @@
+/*
+ * The parts of `psgate check` that look at a configuration which has loaded: each adds
+ * rows for what it tried, and leaves everything as it was.
+ */
+#ifndef PSGATE_COMMAND_CHECK_PARTS_H
+#define PSGATE_COMMAND_CHECK_PARTS_H
+
+#include "command/findings.h"
+#include "gateway/snapshot.h"
+
+/* What is close to its end is worth a warning for this long before. */
+enum { CHECK_NOTICE_DAYS = 14 };
+
+/* Listeners: whether their addresses can be had. */
+void check_listeners(struct findings *findings, const struct snapshot *snapshot);
+
+/* Their certificates, keys, authorities and revocation lists. */
+void check_tls(struct findings *findings, const struct snapshot *snapshot);
+
+/* Clients and the operation table. */
+void check_access(struct findings *findings, const struct snapshot *snapshot);
+
+/* The trail's folder, really written to, and its signing key. */
+void check_audit(struct findings *findings, const struct snapshot *snapshot);
+
+/* The upstream and the API keys; tries neither when offline. */
+void check_upstream(struct findings *findings, const struct snapshot *snapshot,
+                    bool is_offline);
+
+#endif
