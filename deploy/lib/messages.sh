@@ -1,8 +1,13 @@
 # shellcheck shell=bash
 # Messages for people; sourced, not run. Colour only on a terminal.
 
+# Whether people look, at a terminal that can go back in a line.
+is_terminal() {
+    [[ -t 1 && -t 2 && ${TERM:-dumb} != dumb ]]
+}
+
 bold='' red='' green='' yellow='' plain=''
-if [[ -t 1 && -t 2 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
+if is_terminal && [[ -z ${NO_COLOR:-} ]]; then
     # shellcheck disable=SC2034  # all five are for whoever sources this
     bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' yellow=$'\e[33m' plain=$'\e[0m'
 fi

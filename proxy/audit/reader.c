@@ -23,6 +23,7 @@ struct audit_reader {
     size_t given_bytes; /* how much of an incomplete last line was given already */
     z_stream gzip;
     ZSTD_DStream *zstd;
+    uint64_t file_bytes;     /* read(2) gave so many */
     uint64_t number, offset; /* of the line at start */
     uint64_t line;           /* given last */
     char *window;            /* grows to the longest line and a chunk */
@@ -40,6 +41,7 @@ static ssize_t read_file(struct audit_reader *reader, char *buffer, size_t room)
         got = read(reader->fd, buffer, room);
     } while (got < 0 && errno == EINTR);
     reader->is_file_over = got == 0;
+    reader->file_bytes += got > 0 ? (uint64_t)got : 0;
     return got;
 }
 
@@ -327,6 +329,11 @@ bool audit_reader_is_compressed(const struct audit_reader *reader)
 uint64_t audit_reader_line(const struct audit_reader *reader)
 {
     return reader->line;
+}
+
+uint64_t audit_reader_bytes(const struct audit_reader *reader)
+{
+    return reader->file_bytes;
 }
 
 ino_t audit_reader_inode(const struct audit_reader *reader)

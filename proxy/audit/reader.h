@@ -56,6 +56,9 @@ bool audit_reader_is_compressed(const struct audit_reader *reader);
 /* The number of the line that was given last, or that could not be: where an error is. */
 uint64_t audit_reader_line(const struct audit_reader *reader);
 
+/* How much of the file was read, in its own bytes: compressed ones, if it is. */
+uint64_t audit_reader_bytes(const struct audit_reader *reader);
+
 /* The inode of the open file, to see whether a name still means it. */
 ino_t audit_reader_inode(const struct audit_reader *reader);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/copies.h"
@@ -54,6 +55,9 @@ struct walk {
 
     const struct audit_file *file; /* where the line that is looked at stands */
     uint64_t line;
+
+    struct audit_progress progress;
+    uint64_t bytes_before; /* of the files before the present one */
 };
 
 /* The members that the chain's rules need. */
@@ -515,6 +519,18 @@ static bool take_line(struct walk *walk, const struct audit_read_line *line)
                                         : take_record(walk, &record);
 }
 
+/* A report takes longer than a record, so not every one gets one. */
+static void tell_progress(struct walk *walk, const struct audit_reader *reader)
+{
+    enum { RECORDS_A_REPORT = 256 };
+
+    if (walk->request->on_progress == NULL || walk->line % RECORDS_A_REPORT != 0)
+        return;
+    walk->progress.records = walk->verdict->records;
+    walk->progress.bytes = walk->bytes_before + audit_reader_bytes(reader);
+    walk->request->on_progress(walk->request->owner, &walk->progress);
+}
+
 static bool read_lines(struct walk *walk, struct audit_reader *reader)
 {
     for (;;) {
@@ -528,6 +544,7 @@ static bool read_lines(struct walk *walk, struct audit_reader *reader)
             return blame(walk);
         if (!take_line(walk, &line))
             return false;
+        tell_progress(walk, reader);
         if (!line.is_whole)
             break;
     }
@@ -550,6 +567,7 @@ static bool read_file(struct walk *walk, const struct audit_file *file)
     walk->branch = walk->head;
     walk->is_moved = audit_reader_inode(reader) != file->inode;
     is_good = !walk->is_moved && read_lines(walk, reader);
+    walk->bytes_before += audit_reader_bytes(reader);
     audit_reader_close(reader);
     return is_good;
 }
@@ -628,10 +646,24 @@ static bool may_count(const struct audit_file *file)
            (file->first != 0 || file->superseded_from == 0);
 }
 
+/* What there is to read; a file that grows, or of which a copy is read, changes it. */
+static void count_bytes(struct walk *walk)
+{
+    struct stat status;
+
+    for (size_t i = 0; i < walk->folder.count; i++) {
+        if (may_count(&walk->folder.files[i]) &&
+            stat(walk->folder.files[i].path, &status) == 0)
+            walk->progress.total_bytes += (uint64_t)status.st_size;
+    }
+}
+
 static bool read_folder(struct walk *walk)
 {
     if (!check_first_lines(walk))
         return false;
+    if (walk->request->on_progress != NULL)
+        count_bytes(walk);
     for (size_t i = 0; i < walk->folder.count; i++) {
         const struct audit_file *file;
 

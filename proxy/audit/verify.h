@@ -19,6 +19,12 @@
 #include "audit/key.h"
 #include "base/error.h"
 
+/* How far the reading is. */
+struct audit_progress {
+    uint64_t records;
+    uint64_t bytes, total_bytes; /* of the files, as they are on disk */
+};
+
 /* All borrowed during the call. */
 struct audit_verify_request {
     const char *folder;
@@ -26,6 +32,10 @@ struct audit_verify_request {
     size_t key_count;
     const struct audit_checkpoint *held; /* must be in the chain, those of other chains */
     size_t held_count;                   /* aside; one at least must be of this chain */
+
+    /* Called every few records; or NULL. */
+    void (*on_progress)(void *owner, const struct audit_progress *progress);
+    void *owner;
 };
 
 struct audit_verdict {

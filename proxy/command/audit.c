@@ -2,9 +2,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "command/command.h"
+#include "command/terminal.h"
 
 static const struct {
     const char *name;
@@ -31,14 +33,17 @@ static void print_help(void)
 
 int command_audit_failed(const char *place, const struct error *error)
 {
+    enum terminal_color color =
+        terminal_has_colors(STDERR_FILENO) ? TERMINAL_RED : TERMINAL_PLAIN;
     struct text line = {0};
 
     text_add_escaped(&line, span_of(place));
     if (place[0] != '\0')
         text_add(&line, SPAN(": "));
     text_add_escaped(&line, span_of(error->text));
-    (void)fprintf(stderr, "psgate audit: %s\n",
-                  line.bytes != NULL && !line.failed ? line.bytes : "out of memory");
+    (void)fprintf(stderr, "%spsgate audit: %s%s\n", terminal_begin(color),
+                  line.bytes != NULL && !line.failed ? line.bytes : "out of memory",
+                  terminal_end(color));
     text_fini(&line);
     return EXIT_FAILED;
 }

@@ -12,7 +12,7 @@ int command_audit_keygen(int argc, char **argv);
 
 /*
  * Prints "psgate audit: [PLACE: ]what is wrong" on standard error, bytes that are not
- * printable escaped; place may be empty. Returns EXIT_FAILED.
+ * printable escaped, red on a terminal; place may be empty. Returns EXIT_FAILED.
  */
 int command_audit_failed(const char *place, const struct error *error);
 

@@ -12,6 +12,7 @@
 
 #include "audit/fields.h"
 #include "command/command.h"
+#include "command/terminal.h"
 
 /* Rows that wait at most; what comes after them may be wider than its column. */
 enum { MOST_WAITING = 1000 };
@@ -35,12 +36,9 @@ static const char *color_of(struct span outcome)
 
 void audit_output_init(struct audit_output *output, bool is_json, bool may_color)
 {
-    const char *no_color = getenv("NO_COLOR");
-
     *output = (struct audit_output){.is_json = is_json};
     (void)setlocale(LC_CTYPE, "");
-    output->is_colored = may_color && !is_json && isatty(STDOUT_FILENO) == 1 &&
-                         (no_color == NULL || *no_color == '\0');
+    output->is_colored = may_color && !is_json && terminal_has_colors(STDOUT_FILENO);
     for (int i = 0; i < AUDIT_COLUMNS; i++)
         output->widths[i] = strlen(titles[i]);
 }

@@ -28,7 +28,7 @@ struct audit_output {
 
 /*
  * To standard output, by the locale of the environment: what it cannot show is escaped.
- * may_color: color where that is a terminal and NO_COLOR is not set.
+ * may_color: color where that is a terminal that shows it, and wanted (terminal.h).
  */
 void audit_output_init(struct audit_output *output, bool is_json, bool may_color);
 void audit_output_fini(struct audit_output *output);

@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "audit/reader.h"
 #include "audit/verify.h"
 #include "base/clock.h"
 #include "command/audit.h"
 #include "command/command.h"
+#include "command/terminal.h"
 
 static const char help[] =
     "Usage: psgate audit verify DIR [--public-key FILE] [--checkpoint FILE]\n\n"
@@ -143,11 +145,38 @@ static void print_anchoring(const struct order *order,
                  verdict->last_held.sequence, time);
 }
 
+/* A long trail's progress, on a terminal. */
+struct progress {
+    struct terminal_status status;
+    int64_t begun_us;
+};
+
+static void on_progress(void *owner, const struct audit_progress *now)
+{
+    struct progress *progress = owner;
+    double seconds, percent;
+
+    if (!terminal_status_is_due(&progress->status))
+        return;
+    seconds = (double)(clock_monotonic_us() - progress->begun_us) / 1e6;
+    percent = now->bytes < now->total_bytes
+                  ? 100.0 * (double)now->bytes / (double)now->total_bytes
+                  : 100.0;
+    terminal_status_show(&progress->status,
+                         "%3.0f %% of %.1f MiB, %" PRIu64 " records, %.0f records/s",
+                         percent, (double)now->total_bytes / (1 << 20), now->records,
+                         (double)now->records / seconds);
+}
+
 static int report(const struct order *order, const struct audit_verdict *verdict)
 {
+    enum terminal_color color =
+        terminal_has_colors(STDOUT_FILENO) ? TERMINAL_GREEN : TERMINAL_PLAIN;
+
     (void)printf("%" PRIu64 " records, %" PRIu64 " mutations, %" PRIu64
-                 " unfinished, chain intact\n",
-                 verdict->records, verdict->mutations, verdict->unfinished);
+                 " unfinished, %schain intact%s\n",
+                 verdict->records, verdict->mutations, verdict->unfinished,
+                 terminal_begin(color), terminal_end(color));
     print_anchoring(order, verdict);
     if (verdict->is_incomplete)
         (void)printf("%s: the last line is incomplete: a write under way, or a crash\n",
@@ -161,7 +190,10 @@ static int report(const struct order *order, const struct audit_verdict *verdict
 
 static int verify(const struct order *order, const char *folder)
 {
+    struct progress progress = {.begun_us = clock_monotonic_us()};
     struct audit_verify_request request = {
+        .on_progress = on_progress,
+        .owner = &progress,
         .folder = folder,
         .keys = order->keys,
         .key_count = order->key_count,
@@ -170,10 +202,15 @@ static int verify(const struct order *order, const char *folder)
     };
     struct audit_verdict verdict;
     struct error error;
+    bool is_intact;
 
-    return audit_verify(&request, &verdict, &error)
-               ? report(order, &verdict)
-               : command_audit_failed(verdict.place, &error);
+    terminal_status_init(&progress.status);
+    if (!progress.status.is_on)
+        request.on_progress = NULL;
+    is_intact = audit_verify(&request, &verdict, &error);
+    terminal_status_erase(&progress.status);
+    return is_intact ? report(order, &verdict)
+                     : command_audit_failed(verdict.place, &error);
 }
 
 /* Takes in one option; EXIT_FINE when it could be. */

@@ -329,7 +329,7 @@ def test_it_ends_when_nobody_reads(binary, trail):
 def read_terminal(binary, folder, **environment):
     """What tail prints on a terminal."""
     master, slave = pty.openpty()
-    env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | environment
+    env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"} | environment
     process = subprocess.Popen([binary, "audit", "tail", folder], stdout=slave, stderr=subprocess.DEVNULL, env=env)
     os.close(slave)
     shown = b""
