@@ -12,11 +12,7 @@ source "$root/deploy/lib/packages.sh"
 source "$root/deploy/lib/build.sh"
 
 test_packages=(
-<<<<<<< HEAD
     check openssl zstd e2fsprogs logrotate systemd mandoc man-db zsh fish
-=======
-    check openssl zstd e2fsprogs logrotate mandoc man-db zsh fish
->>>>>>> ad839da (deploy: manual pages psgate(1) and psgate.json(5))
     spin
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema
 )
