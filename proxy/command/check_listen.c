@@ -127,22 +127,35 @@ static void check_unix(struct findings *findings, const struct place *place,
                      "%s is left over, and will be replaced", listen->address);
 }
 
+static void check_address(struct findings *findings, const struct place *place,
+                          const struct config_listen *listen)
+{
+    if (listen->path != NULL)
+        check_unix(findings, place, listen);
+    else if (listen->port == 0)
+        findings_add(findings, FINDING_OK, place, NULL, "%s: any free port",
+                     listen->address);
+    else
+        check_ip(findings, place, listen);
+}
+
 void check_listeners(struct findings *findings, const struct snapshot *snapshot)
 {
     const struct place root = {0};
     const struct place list = {.parent = &root, .key = "listen"};
+    const struct place admin = {.parent = &root, .key = "admin"};
+    const struct place endpoint = {.parent = &admin, .key = "address"};
+    const struct place metrics = {.parent = &admin, .key = "metrics_address"};
+    const struct config *config = snapshot->config;
 
-    for (size_t i = 0; i < snapshot->config->listen_count; i++) {
+    for (size_t i = 0; i < config->listen_count; i++) {
         const struct place element = {.parent = &list, .index = i};
         const struct place address = {.parent = &element, .key = "address"};
-        const struct config_listen *listen = &snapshot->config->listen[i];
 
-        if (listen->path != NULL)
-            check_unix(findings, &address, listen);
-        else if (listen->port == 0)
-            findings_add(findings, FINDING_OK, &address, NULL, "%s: any free port",
-                         listen->address);
-        else
-            check_ip(findings, &address, listen);
+        check_address(findings, &address, &config->listen[i]);
     }
+    if (config->admin.endpoint.address != NULL)
+        check_address(findings, &endpoint, &config->admin.endpoint);
+    if (config->admin.metrics.address != NULL)
+        check_address(findings, &metrics, &config->admin.metrics);
 }

@@ -84,7 +84,7 @@ VALUES = {
     "size_or_zero": SIZES, "rate": RATES, "key_url": KEY_URLS,
     "duration_to_10m": [*DURATIONS, "600s", "601s", "10m", "11m", "1h"],
     "duration_1s_to_7d": [*DURATIONS, "999ms", "1000ms", "604800000ms", "7d", "8d", "168h", "169h"], "patterns": PATTERNS, "time": TIMES, "syslog_url": SYSLOGS,
-    "listen_address": ADDRESSES,
+    "listen_address": ADDRESSES, "admin_address": ADDRESSES,
     "upstream.url": URLS,
     "listen[].mode": ["0660", "660", "0", "777", "1777", "0000660", "0668", "rw", "0x1", "-1", " 660"],
     "listen[]": [{"address": address, **more} for address in ("0.0.0.0:80", "[::]:80", "127.0.0.1:80", "unix:/x")

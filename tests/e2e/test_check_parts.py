@@ -89,6 +89,14 @@ def test_an_address_in_use_is_a_warning(gateway):
     assert check(gateway, listen=[{"address": address}])[0]["listen[0].address"] == [("ok", f"{address} is free")]
 
 
+def test_the_addresses_of_operators_are_tried_too(gateway):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        rows, _ = check(gateway, admin={"address": f"unix:{gateway.folder}/admin.sock", "metrics_address": address})
+    assert rows["admin.address"][0][0] == "ok"
+    assert rows["admin.metrics_address"] == [("warning", f"{address} is in use")]
+
+
 def test_an_address_of_another_machine_is_a_warning(gateway):
     rows, _ = check(gateway, listen=[{"address": "192.0.2.1:80", "allow_plaintext": True}])
     assert rows["listen[0].address"][0][0] == "warning"
