@@ -13,6 +13,7 @@ source "$root/deploy/lib/build.sh"
 
 test_packages=(
     check openssl zstd e2fsprogs logrotate systemd mandoc man-db zsh fish
+    dpkg-dev file lintian debootstrap
     spin
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema
 )
@@ -200,7 +201,9 @@ end_to_end_tests() {
 }
 
 sample_tests() {
-    run_pytest dev tests/deploy -n 2
+    local options=(-n 2)
+    ! $is_long || options+=(--long)
+    run_pytest dev tests/deploy "${options[@]}"
 }
 
 # The Chromium is Debian's; of npm's packages there is the one that drives it.
@@ -217,7 +220,7 @@ quickstart() {
 }
 
 lint_scripts() {
-    (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash tests/*.sh tests/*/*.sh)
+    (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash deploy/debian/{postinst,prerm,postrm} tests/*.sh tests/*/*.sh)
 }
 
 prepare() {
@@ -248,6 +251,7 @@ run_stages() {
         after "build (tsan)" tested_stage "unit tests (tsan)" unit_tests tsan
         after "build (tsan)" tested_stage "end-to-end tests (tsan)" end_to_end_tests tsan
     fi
+    stage "build (release)" build release
     after "build (dev)" tested_stage "samples and scripts" sample_tests
     if $wants_browser; then
         after "build (dev)" tested_stage "status page in Chromium" browser_tests
