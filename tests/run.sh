@@ -15,7 +15,7 @@ test_packages=(
     check openssl zstd e2fsprogs logrotate systemd mandoc man-db zsh fish
     dpkg-dev file lintian debootstrap
     spin
-    python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema
+    python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema python3-yaml
 )
 
 usage() {
