@@ -21,6 +21,7 @@ class Tool:
 
     def __init__(self, path, libraries=()):
         self.path = str(path)
+        self.libraries = libraries
         self.environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))} if libraries else None
 
     def run(self, *arguments, folder="/"):
@@ -44,10 +45,13 @@ def unpack(folder, packages):
         (Path(parent) / "root").rename(folder)
 
 
-def find_tool(command, *packages):
-    """A tool of these Debian packages; the first is the one that brings the command."""
+def find_tool(command, *packages, is_unpacked=False):
+    """A tool of these Debian packages; the first is the one that brings the command.
+
+    is_unpacked: not the installed one, for want of what the other packages bring.
+    """
     installed = shutil.which(command, path=":".join(FOLDERS))
-    if installed:
+    if installed and not is_unpacked:
         return Tool(installed)
     folder = ROOT / "build" / "tools" / packages[0]
     with one_at_a_time("tools"):
