@@ -15,7 +15,7 @@ _psgate_operations="
 # _psgate_options COMMAND [VERB]: its options.
 _psgate_options() {
     case "$1 ${2-}" in
-    "serve "*) echo "-c --config --sandbox -h --help" ;;
+    "serve "*) echo "-c --config --sandbox --unconfined -h --help" ;;
     "check "*) echo "-c --config --offline --explain --client -h --help" ;;
     "token create") echo "--clients --name --allow --deny --expires --credential --team --admin -h --help" ;;
     "token list") echo "--clients --name --json -h --help" ;;
