@@ -119,6 +119,8 @@ static const char *status_text(unsigned status)
         return "Method Not Allowed";
     case 413:
         return "Content Too Large";
+    case 414:
+        return "URI Too Long";
     case 421:
         return "Misdirected Request";
     case 431:

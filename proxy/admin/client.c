@@ -95,8 +95,10 @@ static void refuse(struct admin_client *client, unsigned status, const char *mes
 
 static void refuse_malformed(struct admin_client *client)
 {
-    if (client->head.fault == HTTP_FAULT_HEAD_TOO_LARGE ||
-        client->head.fault == HTTP_FAULT_TOO_MANY_FIELDS)
+    if (client->head.fault == HTTP_FAULT_START_LINE_TOO_LONG)
+        refuse(client, 414, "the request target is too long");
+    else if (client->head.fault == HTTP_FAULT_HEAD_TOO_LARGE ||
+             client->head.fault == HTTP_FAULT_TOO_MANY_FIELDS)
         refuse(client, 431, "the request head is too large");
     else
         refuse(client, 400, http_fault_text(client->head.fault));

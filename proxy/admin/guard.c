@@ -2,8 +2,12 @@
 
 #include <string.h>
 
+#include "config/config.h"
 #include "http/body.h"
 #include "http/target.h"
+
+/* libevhtp closes without an answer where a target or a name or value is over 8 kB. */
+enum { MOST_TARGET_BYTES = 4096, MOST_FIELD_BYTES = 8000 };
 
 static bool refuse(struct admin_refusal *refusal, unsigned status, const char *message)
 {
@@ -33,6 +37,17 @@ static bool check_method(const struct http_head *head, struct admin_request *req
     if (request->is_head || request->is_post || span_equal(head->method, SPAN("GET")))
         return true;
     return refuse(refusal, 405, "the admin endpoint knows GET, HEAD and POST alone");
+}
+
+static bool check_sizes(const struct http_head *head, struct admin_refusal *refusal)
+{
+    if (head->target.len > MOST_TARGET_BYTES)
+        return refuse(refusal, 414, "the request target is too long");
+    for (unsigned i = 0; i < head->field_count; i++) {
+        if (head->fields[i].line_len > MOST_FIELD_BYTES)
+            return refuse(refusal, 431, "a field of the request is too long");
+    }
+    return true;
 }
 
 static bool check_body(const struct http_head *head, struct admin_refusal *refusal)
@@ -66,13 +81,53 @@ static struct span host_of(struct span authority)
                      colon != NULL ? (size_t)(colon - authority.at) : authority.len);
 }
 
-/* A name that a stranger's DNS cannot answer for. The port may be that of a tunnel. */
-static bool is_local_host(struct span authority)
+/* An address of this machine's own: no DNS is asked about it. */
+static bool is_loopback(struct span host)
+{
+    char text[64];
+
+    if (host.len > 2 && host.at[0] == '[')
+        host = span_make(host.at + 1, host.len - 2);
+    if (host.len >= sizeof(text))
+        return false;
+    memcpy(text, host.at, host.len);
+    text[host.len] = '\0';
+    return config_is_loopback(text);
+}
+
+/*
+ * A name that a stranger's DNS cannot answer for. The port may be that of a tunnel, and
+ * so may the browser behind a unix socket be (ssh -L); but there any name without a dot,
+ * which is nobody's domain, will do for programs that must say one.
+ */
+static bool is_local_host(struct span authority, enum admin_door door)
 {
     struct span host = host_of(authority);
 
-    return span_equal_nocase(host, SPAN("localhost")) ||
-           span_equal(host, SPAN("127.0.0.1")) || span_equal(host, SPAN("[::1]"));
+    if (span_equal_nocase(host, SPAN("localhost")) || is_loopback(host))
+        return true;
+    return door == ADMIN_UNIX && memchr(host.at, '.', host.len) == NULL &&
+           host.at[0] != '[';
+}
+
+/* Only a program that is no browser can leave the field out (HTTP/1.0). */
+static bool check_host(const struct http_head *head, enum admin_door door,
+                       struct admin_refusal *refusal)
+{
+    const struct http_field *host = http_head_find(head, HTTP_FIELD_HOST, NULL);
+
+    if (door == ADMIN_METRICS || (host == NULL && door == ADMIN_UNIX) ||
+        (host != NULL && is_local_host(http_field_value(head, host), door)))
+        return true;
+    return refuse(refusal, 421,
+                  "ask for localhost, 127.0.0.1 or [::1]: by other names a page of a "
+                  "stranger could reach this");
+}
+
+/* Whoever takes a decoded value for a C string would see less of it than was sent. */
+static bool has_encoded_nul(struct span text)
+{
+    return text.len > 0 && memmem(text.at, text.len, "%00", 3) != NULL;
 }
 
 static bool check_target(const struct http_head *head, enum admin_door door,
@@ -80,17 +135,14 @@ static bool check_target(const struct http_head *head, enum admin_door door,
 {
     struct http_target target;
     enum http_fault fault;
-    const struct http_field *host;
 
     if (!http_target_split(head->target, head->method, &target, &fault) ||
         target.authority.at != NULL || !http_check_host(head, &target, &fault))
         return refuse(refusal, 400, "the request target or its Host is not sound");
-    host = http_head_find(head, HTTP_FIELD_HOST, NULL);
-    if (door == ADMIN_LOOPBACK &&
-        (host == NULL || !is_local_host(http_field_value(head, host))))
-        return refuse(refusal, 421,
-                      "ask for localhost, 127.0.0.1 or [::1]: by other names a page of "
-                      "a stranger could reach this");
+    if (!check_host(head, door, refusal))
+        return false;
+    if (has_encoded_nul(target.query))
+        return refuse(refusal, 400, "a parameter has a NUL byte in it");
     request->path = target.path;
     request->query = target.query;
     return true;
@@ -103,8 +155,8 @@ static bool check_origin(const struct http_head *head, struct admin_refusal *ref
     struct span site = field_value(head, SPAN("Sec-Fetch-Site"), &count);
     struct span origin;
 
-    if (count > 0 && !span_equal(site, SPAN("same-origin")) &&
-        !span_equal(site, SPAN("none")))
+    if (count > 1 || (count == 1 && !span_equal(site, SPAN("same-origin")) &&
+                      !span_equal(site, SPAN("none"))))
         return refuse(refusal, 403, "a page of another origin may ask for nothing here");
     origin = field_value(head, SPAN("Origin"), &count);
     if (count > 0) {
@@ -146,13 +198,8 @@ static bool read_bearer(const struct http_head *head, struct admin_request *requ
 bool admin_guard(const struct http_head *head, enum admin_door door,
                  struct admin_request *request, struct admin_refusal *refusal)
 {
-    unsigned count;
-
-    *request = (struct admin_request){0};
-    if (!check_method(head, request, refusal) || !check_body(head, refusal) ||
-        !check_target(head, door, request, refusal) || !check_origin(head, refusal) ||
-        !read_bearer(head, request, refusal))
-        return false;
-    request->if_none_match = field_value(head, SPAN("If-None-Match"), &count);
-    return true;
+    *request = (struct admin_request){.head = head};
+    return check_method(head, request, refusal) && check_sizes(head, refusal) &&
+           check_body(head, refusal) && check_target(head, door, request, refusal) &&
+           check_origin(head, refusal) && read_bearer(head, request, refusal);
 }

@@ -9,6 +9,7 @@
 
 /*
  * Adds the decoded value of a parameter to *value: percent-escapes and '+' are undone.
+ * The guard has refused encoded NULs: the text is a whole C string.
  * False: it is not there, or has no value. Of several the first counts.
  */
 bool params_find(struct span query, struct span name, struct text *value);

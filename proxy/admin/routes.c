@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "cache/validators.h"
 
 /* Answers at once, or returns false and sets *later: see admin_service. */
 typedef bool handler(struct admin_context *context, const struct admin_request *request,
@@ -177,15 +178,25 @@ static bool may_see_data(struct admin_context *context,
     return false;
 }
 
+static void refuse_method(struct admin_answer *answer, bool takes_post)
+{
+    admin_answer_problem(answer, 405, takes_post ? "that takes POST" : "that takes GET");
+    answer->allow = takes_post ? "POST" : "GET, HEAD";
+}
+
 static bool give_asset(const struct admin_request *request, struct admin_answer *answer)
 {
     const struct admin_asset *asset = admin_asset_find(request->path);
 
     if (asset == NULL)
         return false;
+    if (request->is_post) {
+        refuse_method(answer, false);
+        return true;
+    }
     answer->etag = asset->etag;
     answer->type = asset->type;
-    if (span_equal(request->if_none_match, span_of(asset->etag))) {
+    if (cache_client_has_it(request->head, span_of(asset->etag), (struct span){0}, 0)) {
         answer->status = 304;
         return true;
     }
@@ -203,8 +214,7 @@ bool routes_perform(struct admin_service *service, struct admin_client *client,
 
     (void)client;
     if (route == NULL) {
-        if (service->door == ADMIN_METRICS || request->is_post ||
-            !give_asset(request, answer))
+        if (service->door == ADMIN_METRICS || !give_asset(request, answer))
             admin_answer_problem(answer, 404,
                                  service->door == ADMIN_METRICS
                                      ? "only /metrics is here"
@@ -212,9 +222,7 @@ bool routes_perform(struct admin_service *service, struct admin_client *client,
         return true;
     }
     if (route->is_post != request->is_post) {
-        admin_answer_problem(answer, 405,
-                             route->is_post ? "that takes POST" : "that takes GET");
-        answer->allow = route->is_post ? "POST" : "GET, HEAD";
+        refuse_method(answer, route->is_post);
         return true;
     }
     if (route->is_data && service->door == ADMIN_LOOPBACK &&
