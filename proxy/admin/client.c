@@ -141,11 +141,13 @@ static void feed(struct admin_client *client)
         if (bytes == NULL || bytes[0] != '\r' || bytes[1] != '\n')
             break;
         (void)evbuffer_drain(client->held, 2); /* RFC 9112 2.2 */
+        http_head_reset(&client->head, HTTP_REQUEST); /* it may have seen the CR */
     }
     len = evbuffer_get_length(client->held);
     if (len == 0)
         return;
-    (void)event_add(client->turn, &head_timeout);
+    if (client->head.scanned == 0) /* a head begins: the whole of it has this time */
+        (void)event_add(client->turn, &head_timeout);
     bytes = evbuffer_pullup(client->held, -1);
     if (bytes == NULL) {
         close_client(client);
