@@ -26,6 +26,7 @@ struct metrics_shard {
     struct metrics_shard *next;
     _Atomic uint64_t begun, ended;
     _Atomic uint64_t reasons[REASON_COUNT];
+    unsigned series_used; /* its worker's alone */
     struct series series[METRICS_SERIES];
     void *_Atomic times[METRICS_OPERATIONS]; /* each a struct times, or NULL */
     void *_Atomic usage[USAGE_CHUNKS];       /* each an array of USAGE_CHUNK */
@@ -195,24 +196,52 @@ static uint32_t key_of(unsigned operation, unsigned status, enum cache_outcome o
 _Static_assert(CACHE_OUTCOMES <= 16, "an outcome has four bits of a key");
 _Static_assert(METRICS_OPERATIONS <= 65535, "an operation has sixteen");
 
-static struct series *find_series(struct metrics_shard *shard, uint32_t key)
+/* Only so many places are used, so that there is room for what is left of a request's
+ * labels when there is none for all of them, and so that a search is short. */
+enum {
+    MOST_SERIES = METRICS_SERIES / 4 * 3,
+    MOST_OF_OTHERS = METRICS_SERIES / 16 * 15, /* with the operation "other" */
+};
+
+_Static_assert(METRICS_SERIES - MOST_OF_OTHERS > 10 * CACHE_OUTCOMES,
+               "a place for each class of statuses and outcome");
+
+/* The series of that key, made while fewer than most are used; else NULL. */
+static struct series *find_series(struct metrics_shard *shard, uint32_t key,
+                                  unsigned most)
 {
     uint32_t at = key * UINT32_C(2654435769) >> 20; /* Knuth's; the upper 12 bits */
+    uint32_t there;
 
     _Static_assert(METRICS_SERIES == 1 << 12, "as many as the hash has values");
-    for (unsigned tries = 0; tries < METRICS_SERIES; tries++) {
-        struct series *series = &shard->series[at];
-        uint32_t there = atomic_load_explicit(&series->key, memory_order_relaxed);
-
+    for (;; at = (at + 1) % METRICS_SERIES) { /* some are always free */
+        there = atomic_load_explicit(&shard->series[at].key, memory_order_relaxed);
         if (there == key)
-            return series;
-        if (there == 0) {
-            atomic_store_explicit(&series->key, key, memory_order_release);
-            return series;
-        }
-        at = (at + 1) % METRICS_SERIES;
+            return &shard->series[at];
+        if (there == 0)
+            break;
     }
-    return NULL;
+    if (shard->series_used >= most)
+        return NULL;
+    shard->series_used++;
+    atomic_store_explicit(&shard->series[at].key, key, memory_order_release);
+    return &shard->series[at];
+}
+
+/* Where there is no room: without the operation, and then with the status's class. */
+static struct series *series_of(struct metrics_shard *shard, unsigned operation,
+                                unsigned status, enum cache_outcome outcome)
+{
+    struct series *series =
+        find_series(shard, key_of(operation, status, outcome), MOST_SERIES);
+
+    if (series == NULL)
+        series =
+            find_series(shard, key_of(METRICS_OTHER, status, outcome), MOST_OF_OTHERS);
+    if (series == NULL)
+        series = find_series(shard, key_of(METRICS_OTHER, status / 100 * 100, outcome),
+                             METRICS_SERIES - 1);
+    return series;
 }
 
 /* The memory behind a slot, made at its first use; NULL when there is none. */
@@ -248,14 +277,11 @@ void metrics_count(struct metrics_shard *shard, const struct metrics_request *re
 {
     unsigned status = request->status < 1000 ? request->status : 0;
     struct series *series =
-        find_series(shard, key_of(request->operation, status, request->outcome));
+        series_of(shard, request->operation, status, request->outcome);
     struct times *times =
         use_slot(&shard->times[request->operation], sizeof(struct times));
 
-    if (series == NULL)
-        series = find_series(shard, key_of(METRICS_OTHER, status, request->outcome));
-    if (series != NULL)
-        increase(&series->count);
+    increase(&series->count);
     if (times != NULL) {
         histogram_add(&times->total, request->total_us);
         if (request->upstream_us > 0)

@@ -4,7 +4,8 @@
  *
  * Labels are bounded: operations by the tables that were loaded, clients by the clients
  * files, statuses and outcomes by their nature. What is beyond the bounds counts as
- * "other".
+ * "other", and its status, if need be, as the first of its class (418 as 400): so sums
+ * stay right.
  */
 #ifndef PSGATE_GATEWAY_METRICS_H
 #define PSGATE_GATEWAY_METRICS_H
