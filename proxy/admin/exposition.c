@@ -51,9 +51,11 @@ static void add_counter(struct text *out, const char *name, const char *help,
     add_number(out, name, "counter", help, number);
 }
 
-static void add_seconds(struct text *out, double seconds)
+/* Exact, however long the process runs: counters of seconds, and times of day. */
+static void add_micros(struct text *out, uint64_t us)
 {
-    text_add_format(out, "%.9g\n", seconds);
+    text_add_format(out, "%llu.%06llu\n", (unsigned long long)(us / 1000000),
+                    (unsigned long long)(us % 1000000));
 }
 
 /* Histograms */
@@ -98,7 +100,7 @@ static void add_histogram(struct text *out, const char *name, const char *label,
             text_add_format(out, "{%s}", labels.bytes);
         text_add_byte(out, ' ');
         if (i == 0)
-            add_seconds(out, (double)counts->sum_us / 1e6);
+            add_micros(out, counts->sum_us);
         else
             text_add_format(out, "%llu\n", (unsigned long long)counts->count);
     }
@@ -192,7 +194,7 @@ static void add_upstream(struct text *out, const struct snapshot *snapshot,
     begin(out, "psgate_upstream_last_success_timestamp_seconds", "gauge",
           "When upstream last answered with less than 500; 0: never.");
     text_add(out, SPAN("psgate_upstream_last_success_timestamp_seconds "));
-    add_seconds(out, (double)success_ms / 1000);
+    add_micros(out, (uint64_t)success_ms * 1000);
 }
 
 static void add_credentials(struct text *out, const struct snapshot *snapshot)
@@ -295,9 +297,9 @@ static void add_process(struct text *out, int64_t started_ms)
         begin(out, "process_cpu_seconds_total", "counter",
               "User and system CPU time spent.");
         text_add(out, SPAN("process_cpu_seconds_total "));
-        add_seconds(out,
-                    (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                        (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+        add_micros(out,
+                   (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+                       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec));
     }
     add_gauge(out, "process_open_fds", "Open file descriptors.", count_descriptors());
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
@@ -305,7 +307,7 @@ static void add_process(struct text *out, int64_t started_ms)
     add_gauge(out, "process_resident_memory_bytes", "Resident memory.", resident_bytes());
     begin(out, "process_start_time_seconds", "gauge", "When the process started.");
     text_add(out, SPAN("process_start_time_seconds "));
-    text_add_format(out, "%.3f\n", (double)started_ms / 1000);
+    add_micros(out, (uint64_t)started_ms * 1000);
 }
 
 static void add_certificates(struct text *out, const struct snapshot *snapshot)
@@ -343,7 +345,7 @@ static void add_configuration(struct text *out, struct gateway *gateway,
     begin(out, "psgate_config_loaded_timestamp_seconds", "gauge",
           "When the configuration in force was loaded.");
     text_add(out, SPAN("psgate_config_loaded_timestamp_seconds "));
-    text_add_format(out, "%.3f\n", (double)state.loaded_ms / 1000);
+    add_micros(out, (uint64_t)state.loaded_ms * 1000);
     add_counter(out, "psgate_log_dropped_total",
                 "Log lines that were dropped, or could not be written.",
                 log_count_missing());
