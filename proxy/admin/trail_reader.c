@@ -78,10 +78,8 @@ static void put_checkpoint(json_t *chain, const struct audit_verdict *verdict)
 {
     json_t *checkpoint;
 
-    if (verdict->checkpoints == 0) {
-        (void)json_object_set_new(chain, "last_checkpoint", json_null());
+    if (verdict->checkpoints == 0)
         return;
-    }
     checkpoint = json_object();
     put_time(checkpoint, "time", verdict->last_checkpoint.wall_ms);
     (void)json_object_set_new(
@@ -98,20 +96,17 @@ static bool is_verdict_old(const struct trail_reader *reader)
 
 static json_t *describe_chain(const struct trail_reader *reader)
 {
-    json_t *chain = json_object();
+    json_t *chain = json_pack("{s:s, s:n, s:n, s:n, s:n}", "state", "checking", "records",
+                              "checked", "problem", "last_checkpoint");
 
-    if (!reader->has_verdict) {
-        (void)json_object_set_new(chain, "state", json_string("checking"));
+    if (!reader->has_verdict)
         return chain;
-    }
     (void)json_object_set_new(chain, "state",
                               json_string(reader->is_intact ? "intact" : "broken"));
     (void)json_object_set_new(chain, "records",
                               json_integer((json_int_t)reader->verdict.records));
     put_time(chain, "checked", reader->verified_at_ms);
-    if (reader->is_intact)
-        (void)json_object_set_new(chain, "problem", json_null());
-    else
+    if (!reader->is_intact)
         (void)json_object_set_new(
             chain, "problem",
             json_sprintf("%s: %s", reader->verdict.place, reader->problem.text));
@@ -162,6 +157,8 @@ static bool is_in_memory(const struct trail_reader *reader,
 {
     if (trail_tail_has(reader->tail, 1))
         return true;
+    if (rows->has_lone)
+        return false;
     if (query->is_following)
         return trail_tail_has(reader->tail, query->after + 1);
     return rows->count == query->limit && rows->has_more;
@@ -206,7 +203,8 @@ static bool use_folder(struct trail_reader *reader, const char *folder,
     return error_set(error, "out of memory");
 }
 
-static void answer(struct trail_reader *reader, struct job *job)
+/* False: the trail could not be read, which the answer says. */
+static bool answer(struct trail_reader *reader, struct job *job)
 {
     json_t *mutations = NULL, *whole;
     struct error error;
@@ -217,7 +215,7 @@ static void answer(struct trail_reader *reader, struct job *job)
         !find_rows(reader, &job->query, &mutations, &has_more, &error)) {
         json_decref(mutations);
         admin_answer_problem(&job->answer, 503, error.text);
-        return;
+        return false;
     }
     whole = json_object();
     (void)json_object_set_new(whole, "mutations", mutations);
@@ -226,14 +224,18 @@ static void answer(struct trail_reader *reader, struct job *job)
                               json_integer((json_int_t)trail_tail_last(reader->tail)));
     (void)json_object_set_new(whole, "chain", describe_chain(reader));
     admin_answer_json(&job->answer, 200, whole);
+    return true;
 }
 
-/* After the answers: whoever asks again gets the verdict. */
+/*
+ * After the answers: whoever asks again gets the verdict. Not of a trail that could not
+ * be read just now: it may be whole.
+ */
 static void verify(struct trail_reader *reader)
 {
     const struct audit_verify_request request = {.folder = reader->folder};
 
-    if (reader->folder == NULL || !is_verdict_old(reader))
+    if (!is_verdict_old(reader))
         return;
     reader->is_intact = audit_verify(&request, &reader->verdict, &reader->problem);
     reader->has_verdict = true;
@@ -276,11 +278,12 @@ static void *run(void *arg)
 {
     struct trail_reader *reader = arg;
     struct job *job;
+    bool is_readable;
 
     while ((job = take(reader)) != NULL) {
-        answer(reader, job);
+        is_readable = answer(reader, job);
         mailbox_send(reader->mailbox, &job->letter);
-        if (is_idle(reader))
+        if (is_readable && is_idle(reader))
             verify(reader);
     }
     return NULL;

@@ -122,8 +122,12 @@ void trail_rows_add(void *context, const struct search_row *row)
     uint64_t first = sequence_of(row->line);
     uint64_t last = row->result.len > 0 ? sequence_of(row->result) : first;
 
-    if (first < rows->query->before && last > rows->query->after)
-        keep(rows, row);
+    if (first >= rows->query->before || last <= rows->query->after)
+        return;
+    if (row->result.len == 0 && row->outcome != SEARCH_REFUSED &&
+        row->outcome != SEARCH_UNFINISHED)
+        rows->has_lone = true;
+    keep(rows, row);
 }
 
 void trail_rows_fini(struct trail_rows *rows)

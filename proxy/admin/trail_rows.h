@@ -22,6 +22,7 @@ struct trail_rows {
     struct trail_row kept[TRAIL_QUERY_MOST]; /* a ring: the newest ones */
     size_t count, next;
     bool has_more; /* older ones matched too */
+    bool has_lone; /* one is a result without its intent: that may stand further back */
     bool has_failed;
 };
 
