@@ -39,8 +39,10 @@ struct trail_reader {
 
     /* The thread's own: */
     struct trail_tail *tail;
-    char *folder; /* that the tail and the verdict are about */
+    char *folder;        /* that the tail and the verdict are about */
+    unsigned beginnings; /* of the tail, at the verdict */
     bool has_verdict, is_intact;
+    bool is_unreadable; /* the last try to verify gave no verdict: problem says why */
     struct audit_verdict verdict;
     struct error problem;
     int64_t verified_ms;    /* monotonic; 0: never */
@@ -94,11 +96,21 @@ static bool is_verdict_old(const struct trail_reader *reader)
            clock_monotonic_ms() - reader->verified_ms > TRAIL_READER_VERIFY_MS;
 }
 
+static void forget_verdict(struct trail_reader *reader)
+{
+    reader->has_verdict = reader->is_unreadable = false;
+    reader->verified_ms = 0;
+}
+
 static json_t *describe_chain(const struct trail_reader *reader)
 {
     json_t *chain = json_pack("{s:s, s:n, s:n, s:n, s:n}", "state", "checking", "records",
                               "checked", "problem", "last_checkpoint");
 
+    if (reader->is_unreadable) {
+        (void)json_object_set_new(chain, "state", json_string("unknown"));
+        (void)json_object_set_new(chain, "problem", json_string(reader->problem.text));
+    }
     if (!reader->has_verdict)
         return chain;
     (void)json_object_set_new(chain, "state",
@@ -192,8 +204,7 @@ static bool use_folder(struct trail_reader *reader, const char *folder,
         return true;
     trail_tail_free(reader->tail);
     free(reader->folder);
-    reader->has_verdict = false;
-    reader->verified_ms = 0;
+    forget_verdict(reader);
     reader->folder = strdup(folder);
     reader->tail = trail_tail_new(folder, TRAIL_READER_LINES_BYTES);
     if (reader->folder != NULL && reader->tail != NULL)
@@ -217,6 +228,8 @@ static bool answer(struct trail_reader *reader, struct job *job)
         admin_answer_problem(&job->answer, 503, error.text);
         return false;
     }
+    if (reader->beginnings != trail_tail_beginnings(reader->tail))
+        forget_verdict(reader);
     whole = json_object();
     (void)json_object_set_new(whole, "mutations", mutations);
     (void)json_object_set_new(whole, "more", json_boolean(has_more));
@@ -237,7 +250,12 @@ static void verify(struct trail_reader *reader)
 
     if (!is_verdict_old(reader))
         return;
+    forget_verdict(reader);
+    reader->beginnings = trail_tail_beginnings(reader->tail);
     reader->is_intact = audit_verify(&request, &reader->verdict, &reader->problem);
+    reader->is_unreadable = !reader->is_intact && reader->verdict.place[0] == '\0';
+    if (reader->is_unreadable)
+        return; /* the next question has it tried again */
     reader->has_verdict = true;
     reader->verified_ms = clock_monotonic_ms();
     reader->verified_at_ms = clock_wall_ms();

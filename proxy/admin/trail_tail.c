@@ -1,8 +1,10 @@
 #include "admin/trail_tail.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 
 #include "audit/line.h"
 #include "audit/walk.h"
@@ -19,9 +21,12 @@ STAILQ_HEAD(lines, line);
 struct trail_tail {
     char *folder;
     size_t most_bytes, bytes;
+    dev_t device; /* of the folder, when the walk was opened */
+    ino_t inode;
     struct audit_walk *walk; /* NULL: to be opened */
     struct lines lines;      /* the oldest first */
     uint64_t last;
+    unsigned beginnings;
 };
 
 struct trail_tail *trail_tail_new(const char *folder, size_t most_bytes)
@@ -84,12 +89,29 @@ static bool keep(struct trail_tail *tail, struct span text, uint64_t sequence)
     return true;
 }
 
+/*
+ * Opens the walk, if need be anew: it goes on in files that have been taken away with
+ * their folder, and would never see those of another folder in its place.
+ */
 static bool open_walk(struct trail_tail *tail, struct error *error)
 {
+    struct stat folder;
     uint64_t from;
 
-    if (tail->walk == NULL)
+    if (stat(tail->folder, &folder) != 0) {
+        int errnum = errno;
+
+        forget_all(tail);
+        return error_set_errno(error, errnum, "cannot read the folder %s", tail->folder);
+    }
+    if (folder.st_dev != tail->device || folder.st_ino != tail->inode)
+        forget_all(tail);
+    if (tail->walk == NULL) {
         tail->walk = audit_walk_open_last(tail->folder, 1, &from, error);
+        tail->beginnings++;
+    }
+    tail->device = folder.st_dev;
+    tail->inode = folder.st_ino;
     return tail->walk != NULL;
 }
 
@@ -119,6 +141,11 @@ bool trail_tail_catch_up(struct trail_tail *tail, struct error *error)
             return error_set(error, "out of memory");
         }
     }
+}
+
+unsigned trail_tail_beginnings(const struct trail_tail *tail)
+{
+    return tail->beginnings;
 }
 
 uint64_t trail_tail_last(const struct trail_tail *tail)

@@ -19,6 +19,9 @@ void trail_tail_free(struct trail_tail *tail);
 /* Reads what has come since. False with error when the trail cannot be read. */
 bool trail_tail_catch_up(struct trail_tail *tail, struct error *error);
 
+/* How often it has begun anew: what was known before may be about other files. */
+unsigned trail_tail_beginnings(const struct trail_tail *tail);
+
 /* The sequence of the newest line; 0: there is none. */
 uint64_t trail_tail_last(const struct trail_tail *tail);
 

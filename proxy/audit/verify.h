@@ -53,7 +53,8 @@ struct audit_verdict {
     bool is_repeating;  /* the trail ends before its last repeat is over */
 
     char place[4352]; /* FILE:LINE of the first bad line, or of the incomplete one; a file
-                         or a folder when it is about no line; may be empty */
+                         or a folder when it is about no line; empty when the trail could
+                         not be read, which says nothing about the chain */
 };
 
 /*
