@@ -14,7 +14,7 @@ source "$root/deploy/lib/build.sh"
 test_packages=(
     check openssl zstd e2fsprogs logrotate systemd mandoc man-db zsh fish
     dpkg-dev file lintian debootstrap
-    spin
+    spin prometheus
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema python3-yaml
 )
 
@@ -223,6 +223,16 @@ lint_scripts() {
     (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash deploy/debian/{postinst,prerm,postrm} tests/*.sh tests/*/*.sh)
 }
 
+# keep_off NAME: a package whose program the tests run themselves; its service, which Debian
+# would start at once, stays off. Where it is installed already it is left as it is.
+keep_off() {
+    local unit=/etc/systemd/system/$1.service
+    command -v dpkg-query >/dev/null || return 0
+    if ! is_installed "$1" && [[ -d ${unit%/*} && ! -e $unit && ! -L $unit ]]; then
+        as_root ln -s /dev/null "$unit"
+    fi
+}
+
 prepare() {
     local packages=("${build_packages[@]}" "${test_packages[@]}")
     ! $wants_clang || packages+=(clang)
@@ -230,6 +240,7 @@ prepare() {
     if $wants_browser && ! command -v npm >/dev/null; then
         packages+=(nodejs npm)
     fi
+    keep_off prometheus
     need_packages "${packages[@]}"
     results=$root/build/results
     rm -rf "$results"
