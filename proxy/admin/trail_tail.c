@@ -10,13 +10,13 @@
 #include "audit/walk.h"
 
 struct line {
-    STAILQ_ENTRY(line) entry;
+    TAILQ_ENTRY(line) entry;
     uint64_t sequence;
     size_t len;
     char bytes[];
 };
 
-STAILQ_HEAD(lines, line);
+TAILQ_HEAD(lines, line);
 
 struct trail_tail {
     char *folder;
@@ -35,7 +35,7 @@ struct trail_tail *trail_tail_new(const char *folder, size_t most_bytes)
 
     if (tail == NULL)
         return NULL;
-    STAILQ_INIT(&tail->lines);
+    TAILQ_INIT(&tail->lines);
     tail->most_bytes = most_bytes;
     tail->folder = strdup(folder);
     if (tail->folder == NULL) {
@@ -45,19 +45,17 @@ struct trail_tail *trail_tail_new(const char *folder, size_t most_bytes)
     return tail;
 }
 
-static void drop_first(struct trail_tail *tail)
+static void drop(struct trail_tail *tail, struct line *line)
 {
-    struct line *line = STAILQ_FIRST(&tail->lines);
-
-    STAILQ_REMOVE_HEAD(&tail->lines, entry);
+    TAILQ_REMOVE(&tail->lines, line, entry);
     tail->bytes -= sizeof(*line) + line->len;
     free(line);
 }
 
 static void forget_all(struct trail_tail *tail)
 {
-    while (!STAILQ_EMPTY(&tail->lines))
-        drop_first(tail);
+    while (!TAILQ_EMPTY(&tail->lines))
+        drop(tail, TAILQ_FIRST(&tail->lines));
     audit_walk_close(tail->walk);
     tail->walk = NULL;
     tail->last = 0;
@@ -81,11 +79,12 @@ static bool keep(struct trail_tail *tail, struct span text, uint64_t sequence)
     line->sequence = sequence;
     line->len = text.len;
     memcpy(line->bytes, text.at, text.len);
-    STAILQ_INSERT_TAIL(&tail->lines, line, entry);
+    TAILQ_INSERT_TAIL(&tail->lines, line, entry);
     tail->bytes += sizeof(*line) + line->len;
-    tail->last = sequence;
+    if (sequence > tail->last)
+        tail->last = sequence;
     while (tail->bytes > tail->most_bytes)
-        drop_first(tail);
+        drop(tail, TAILQ_FIRST(&tail->lines));
     return true;
 }
 
@@ -115,6 +114,49 @@ static bool open_walk(struct trail_tail *tail, struct error *error)
     return tail->walk != NULL;
 }
 
+/* Whether the line is the first of a file that goes on before a failed write. */
+static bool is_resumption(struct span text)
+{
+    struct span action;
+
+    return audit_line_find(text, SPAN("event.action"), &action) &&
+           span_equal(action, SPAN("\"trail.resumed\""));
+}
+
+/* Lines that were read before they were superseded: their repeats follow. */
+static void drop_from(struct trail_tail *tail, uint64_t sequence)
+{
+    struct line *line;
+
+    while ((line = TAILQ_LAST(&tail->lines, lines)) != NULL && line->sequence >= sequence)
+        drop(tail, line);
+    tail->last = sequence - 1;
+}
+
+static bool is_kept(const struct trail_tail *tail, struct span text)
+{
+    const struct line *line;
+
+    TAILQ_FOREACH(line, &tail->lines, entry)
+    {
+        if (span_equal(span_make(line->bytes, line->len), text))
+            return true;
+    }
+    return false;
+}
+
+/* A line of the chain, wherever it says it stands: that is verify's to judge. */
+static bool take(struct trail_tail *tail, struct span text, uint64_t sequence)
+{
+    if (sequence <= tail->last) {
+        if (is_resumption(text))
+            drop_from(tail, sequence);
+        else if (is_kept(tail, text))
+            return true;
+    }
+    return keep(tail, text, sequence);
+}
+
 /* A trail that cannot be followed on is read anew at the next call. */
 bool trail_tail_catch_up(struct trail_tail *tail, struct error *error)
 {
@@ -134,9 +176,9 @@ bool trail_tail_catch_up(struct trail_tail *tail, struct error *error)
         case AUDIT_WALK_LINE:
             break;
         }
-        if (!audit_line_cut(read.text, &cut, &ignored) || cut.sequence <= tail->last)
-            continue; /* a bad line is verify's to tell; a repeated one is there */
-        if (!keep(tail, read.text, cut.sequence)) {
+        if (!audit_line_cut(read.text, &cut, &ignored))
+            continue;
+        if (!take(tail, read.text, cut.sequence)) {
             forget_all(tail);
             return error_set(error, "out of memory");
         }
@@ -155,7 +197,7 @@ uint64_t trail_tail_last(const struct trail_tail *tail)
 
 bool trail_tail_has(const struct trail_tail *tail, uint64_t sequence)
 {
-    const struct line *first = STAILQ_FIRST(&tail->lines);
+    const struct line *first = TAILQ_FIRST(&tail->lines);
 
     return first != NULL ? first->sequence <= sequence : sequence > tail->last;
 }
@@ -165,7 +207,7 @@ bool trail_tail_feed(const struct trail_tail *tail, struct search *search)
     const struct line *line;
     struct error error;
 
-    STAILQ_FOREACH(line, &tail->lines, entry)
+    TAILQ_FOREACH(line, &tail->lines, entry)
     {
         if (search_take(search, span_make(line->bytes, line->len), 0, &error) ==
             SEARCH_NO_MEMORY)
