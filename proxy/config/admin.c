@@ -2,21 +2,25 @@
 
 #include "config/address.h"
 
-static void read_address(struct document *document, const struct place *place,
+/* False: there is none, or a problem that is told already. */
+static bool read_address(struct document *document, const struct place *place,
                          json_t *value, struct config_listen *listen)
 {
     struct error error;
 
     if (json_is_null(value))
-        return;
+        return false;
     listen->mode = 0660;
-    if (!json_is_string(value))
+    if (!json_is_string(value)) {
         document_problem(document, place,
                          "must be a string such as \"127.0.0.1:9090\" or "
                          "\"unix:/run/psgate/admin.sock\"");
-    else if (!address_parse_listen(document->arena, json_string_value(value), listen,
-                                   &error))
-        document_problem(document, place, "%s", error.text);
+        return false;
+    }
+    if (address_parse_listen(document->arena, json_string_value(value), listen, &error))
+        return true;
+    document_problem(document, place, "%s", error.text);
+    return false;
 }
 
 static void read_admin_address(struct document *document, const struct place *place,
@@ -24,8 +28,8 @@ static void read_admin_address(struct document *document, const struct place *pl
 {
     struct config_admin *admin = target;
 
-    read_address(document, place, value, &admin->endpoint);
-    if (admin->endpoint.host != NULL && !config_is_loopback(admin->endpoint.host))
+    if (read_address(document, place, value, &admin->endpoint) &&
+        admin->endpoint.host != NULL && !config_is_loopback(admin->endpoint.host))
         document_problem(document, place,
                          "%s is not a loopback address: the admin endpoint is for this "
                          "machine (use unix:/PATH or 127.0.0.1:PORT; metrics alone may "
@@ -36,7 +40,7 @@ static void read_admin_address(struct document *document, const struct place *pl
 static void read_metrics_address(struct document *document, const struct place *place,
                                  json_t *value, void *target)
 {
-    read_address(document, place, value, &((struct config_admin *)target)->metrics);
+    (void)read_address(document, place, value, &((struct config_admin *)target)->metrics);
 }
 
 static const struct document_option options[] = {
