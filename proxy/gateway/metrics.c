@@ -116,23 +116,27 @@ struct metrics_shard *metrics_add_shard(struct metrics *metrics)
 static bool number_client(struct metrics *metrics, const char *name, uint32_t *number)
 {
     uintptr_t known = (uintptr_t)table_find(metrics->clients, span_of(name));
-    char **names;
+    size_t count = metrics->client_count;
+    char *copy;
 
     *number = (uint32_t)known;
-    if (known != 0 || metrics->client_count == METRICS_CLIENTS)
+    if (known != 0 || count == METRICS_CLIENTS)
         return true;
-    names = realloc(metrics->client_names, (metrics->client_count + 1) * sizeof(char *));
-    if (names == NULL)
-        return false;
-    metrics->client_names = names;
-    names[metrics->client_count] = strdup(name);
-    if (names[metrics->client_count] == NULL ||
-        !table_add(metrics->clients, span_of(names[metrics->client_count]),
-                   (void *)(uintptr_t)metrics->client_count)) {
-        free(names[metrics->client_count]);
+    if ((count & (count - 1)) == 0) { /* there is room for as many as a power of two */
+        char **names = realloc(metrics->client_names, 2 * count * sizeof(char *));
+
+        if (names == NULL)
+            return false;
+        metrics->client_names = names;
+    }
+    copy = strdup(name);
+    if (copy == NULL ||
+        !table_add(metrics->clients, span_of(copy), (void *)(uintptr_t)count)) {
+        free(copy);
         return false;
     }
-    *number = (uint32_t)metrics->client_count++;
+    metrics->client_names[metrics->client_count++] = copy;
+    *number = (uint32_t)count;
     return true;
 }
 
