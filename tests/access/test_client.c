@@ -15,8 +15,16 @@ static struct config_credential credentials[] = {
     {.name = "second", .api_key_env = "K"},
 };
 
-static const struct config config = {
-    .path = "psgate.json", .credentials = credentials, .credential_count = 2};
+/* The issuer that the sample of clients names, as the sample of a configuration has it.
+ */
+static const struct config_jwt issuer = {
+    .issuer = "https://token.actions.githubusercontent.com"};
+
+static const struct config config = {.path = "psgate.json",
+                                     .credentials = credentials,
+                                     .credential_count = 2,
+                                     .jwt = &issuer,
+                                     .jwt_count = 1};
 
 static void set_up(void)
 {
