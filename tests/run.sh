@@ -220,7 +220,7 @@ quickstart() {
 }
 
 lint_scripts() {
-    (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash deploy/debian/{postinst,prerm,postrm} tests/*.sh tests/*/*.sh)
+    (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash deploy/debian/{postinst,prerm,postrm} tests/*.sh tests/*/*.sh tests/*/*/*.sh)
 }
 
 # keep_off NAME: a package whose program the tests run themselves; its service, which Debian

@@ -1,135 +1,139 @@
-"""The bench's table, and its JSON: report.py ROUNDS MACHINE [JSON]
+"""The bench's tables, and its JSON: report.py FIGURES MACHINE [--complete] [--json FILE]
 
-ROUNDS has a line for each measurement: row, server, seconds, requests, CPU in ns, 50th and
-99th percentile in us. MACHINE has a line for each fact: name, value. All with tabs between.
+FIGURES has a line for each figure of each round: row, server, figure, value. MACHINE has a line
+for each fact: name, value. All with tabs between. With --complete every aim must have a value.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
 from statistics import median
 
-FIGURES = ("requests_per_second", "cpu_us_per_request", "busy", "p50_ms", "p99_ms")
+from aims import AIMS
+
+COLUMNS = {  # figure -> heading, form
+    "cpu_us": ("CPU, us", "{:,.2f}"),
+    "requests_per_s": ("requests/s", "{:,.0f}"),
+    "busy": ("core busy", "{:.0%}"),
+    "p50_us": ("p50, us", "{:,.0f}"),
+    "p99_us": ("p99, us", "{:,.0f}"),
+}
+OTHERS = {"asked_per_s": "asked for {:,.0f}/s", "connections_per_cpu_s": "{:,.0f} connections a second of CPU",
+          "kib_per_connection": "{:.2f} KiB a connection", "bytes_per_entry": "{:,.0f} bytes an entry",
+          "start_ms": "{:.1f} ms to the first answer", "resident_mib": "{:.1f} MiB resident"}
+SPREAD = ("cpu_us", "requests_per_s")
 
 
-def read_rounds(path):
+def read_figures(path):
     """{(row, server): {figure: [a value a round]}}, in the order of the first round."""
     table = {}
     for line in Path(path).read_text().splitlines():
-        row, server, seconds, requests, cpu_ns, p50_us, p99_us = line.split("\t")
-        values = (int(requests) / float(seconds), int(cpu_ns) / 1000 / int(requests),
-                  int(cpu_ns) / 1e9 / float(seconds), int(p50_us) / 1000, int(p99_us) / 1000)
-        cell = table.setdefault((row, server), {figure: [] for figure in FIGURES})
-        for figure, value in zip(FIGURES, values):
-            cell[figure].append(value)
+        row, server, figure, value = line.split("\t")
+        table.setdefault((row, server), {}).setdefault(figure, []).append(float(value))
     return table
 
 
 def spread(values, form):
-    return f"{median(values):{form}}  ({min(values):{form}} to {max(values):{form}})"
+    return f"{form} ({form} to {form})".format(median(values), min(values), max(values))
 
 
-def print_table(table):
-    line = "{:<15} {:<10} {:<32} {:<24} {:<10} {:<8} {}"
-    print(line.format("", "", "requests/s", "CPU a request, us", "core busy", "p50, ms", "p99, ms"))
+def print_lines(lines):
+    """As columns; the last one may be as long as it likes."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
+
+
+def figure_line(row, server, cell):
+    line = [row, server]
+    for figure, (_, form) in COLUMNS.items():
+        values = cell.get(figure)
+        line.append("" if not values else spread(values, form) if figure in SPREAD else form.format(median(values)))
+    return line + ["; ".join(form.format(median(cell[figure])) for figure, form in OTHERS.items() if figure in cell)]
+
+
+def print_figures(table):
+    lines = [["", "", *(heading for heading, _ in COLUMNS.values()), ""]]
     shown = None
     for (row, server), cell in table.items():
-        rates, cpu, busy, p50, p99 = (cell[figure] for figure in FIGURES)
-        print(line.format(row if row != shown else "", server, spread(rates, ",.0f"), spread(cpu, ".2f"),
-                          f"{median(busy):.0%}", f"{median(p50):.2f}", f"{median(p99):.2f}"))
+        lines.append(figure_line(row if row != shown else "", server, cell))
         shown = row
+    print_lines(lines)
 
 
-def ratios(table, figure, other):
-    """By row: psgate's figure as a part of the other server's, of the medians."""
-    return {row: median(cell[figure]) / median(table[row, other][figure])
-            for (row, server), cell in table.items() if server == "psgate" and (row, other) in table}
+def values_of(table, cell):
+    return table.get((cell.row, cell.server), {}).get(cell.figure, [])
 
 
-def entry_ratios(table):
-    """By row: CPU a hit as a part of what it takes where only the hot thousand is stored."""
-    few = ("1,000 of 1,000", "psgate")
-    if few not in table:
-        return {}
-    return {row: median(cell["cpu_us_per_request"]) / median(table[few]["cpu_us_per_request"])
-            for (row, server), cell in table.items() if (row, server) != few}
+def judge(table, aim):
+    """What became of an aim: a ratio (or a figure) a round, and a verdict on their median."""
+    values = values_of(table, aim.of)
+    if aim.beside is not None:
+        values = [aim.factor * value / other for value, other in zip(values, values_of(table, aim.beside)) if other > 0]
+    result = {"name": aim.name, "row": aim.of.row, "is_ratio": aim.beside is not None,
+              "at_most": aim.at_most, "at_least": aim.at_least, "rounds": values}
+    if values:
+        middle = median(values)
+        result["median"] = middle
+        if aim.at_most is not None or aim.at_least is not None:
+            result["met"] = ((aim.at_most is None or middle <= aim.at_most) and
+                             (aim.at_least is None or middle >= aim.at_least))
+    return result
 
 
-def audit_ratios(table):
-    """How audited changes stand beside unaudited ones, and beside the disk: a value a round, of
-    figures that were measured close to each other. Added milliseconds are told twice: of means,
-    and of medians, which a disk that others use too makes less of."""
-    if ("disk", "1 a sync") not in table:
-        return {}
-
-    def rates(row, server):
-        return table[row, server]["requests_per_second"]
-
-    def means(row, server):
-        return [1000 / rate for rate in rates(row, server)]
-
-    def medians(row, server):
-        return table[row, server]["p50_ms"]
-
-    def quotients(row):
-        return [audited / plain for audited, plain in zip(rates(row, "audited"), rates(row, "unaudited"))]
-
-    def added(times):
-        rounds = zip(times("1 connection", "audited"), times("1 connection", "unaudited"), times("disk", "1 a sync"))
-        rounds = [(audited - plain, 2 * sync) for audited, plain, sync in rounds]
-        return {"added": [change for change, _ in rounds], "two_syncs": [syncs for _, syncs in rounds],
-                "beyond": [change - syncs for change, syncs in rounds]}
-
-    at_64_to_disk = zip(rates("64 connections", "audited"), rates("disk", "1 a sync"))
-    return {"rate_to_unaudited": {row: quotients(row) for row, server in table if server == "audited"},
-            "rate_at_64_to_a_sync_a_record": [changes / (syncs / 2) for changes, syncs in at_64_to_disk],
-            "added_ms_at_1": {"mean": added(means), "median": added(medians)}}
+def aim_line(result):
+    aim = f"<= {result['at_most']:g}" if result["at_most"] is not None else ""
+    aim = f">= {result['at_least']:g}" if result["at_least"] is not None else aim
+    verdict = {True: "met", False: "missed", None: ""}[result.get("met")]
+    return [result["name"], spread(result["rounds"], "{:.2f}"), aim, verdict]
 
 
-def print_audit_ratios(audit):
-    if not audit:
-        return
-    for row, ratio in audit["rate_to_unaudited"].items():
-        aim = ", aim: 0.5" if row == "64 connections" else ""
-        print(f"{row}: {spread(ratio, '.2f')} of the unaudited changes a second{aim}")
-    print(f"64 connections: {spread(audit['rate_at_64_to_a_sync_a_record'], '.1f')} times the changes a second"
-          " of a sync for each of their two records, aim: 5")
-    for kind, added in audit["added_ms_at_1"].items():
-        print(f"1 connection ({kind}): a change takes {spread(added['added'], '.2f')} ms more than an unaudited one,"
-              f" two syncs {spread(added['two_syncs'], '.2f')} ms;"
-              f" beyond them {spread(added['beyond'], '.2f')} ms, aim: 0.1")
+def audit_added_ms(table):
+    """By round: what an audited change takes longer than an unaudited one at one connection, and
+    what of it is beyond the two syncs of its records. Of medians: others use the disk too."""
+    rounds = zip(*(table.get(key, {}).get("p50_us", []) for key in
+                   (("change, 1 connection", "audited"), ("change, 1 connection", "unaudited"), ("disk", "1 a sync"))))
+    rounds = [((audited - plain) / 1000, 2 * sync / 1000) for audited, plain, sync in rounds]
+    return {"added": [added for added, _ in rounds], "beyond_two_syncs": [added - syncs for added, syncs in rounds]}
 
 
-def main(rounds, machine, json_path=None):
-    table = read_rounds(rounds)
-    facts = dict(line.split("\t", 1) for line in Path(machine).read_text().splitlines())
-    for name, value in facts.items():
-        print(f"{name + ':':<10} {value}")
+def read_arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("figures")
+    parser.add_argument("machine")
+    parser.add_argument("--complete", action="store_true")
+    parser.add_argument("--json")
+    return parser.parse_args()
+
+
+def main():
+    arguments = read_arguments()
+    table = read_figures(arguments.figures)
+    facts = dict(line.split("\t", 1) for line in Path(arguments.machine).read_text().splitlines())
+    results = [judge(table, aim) for aim in AIMS]
+    present = [result for result in results if result["rounds"]]
+    audit = audit_added_ms(table)
+    print_lines([[name + ":", value] for name, value in facts.items()])
     print()
-    print_table(table)
-    print()
-    cpu = ratios(table, "cpu_us_per_request", "nginx")
-    cpu_to_ceiling = ratios(table, "cpu_us_per_request", "responder")
-    rate_to_ceiling = ratios(table, "requests_per_second", "responder")
-    for row, ratio in cpu.items():
-        print(f"{row}: psgate takes {ratio:.2f} times the CPU of nginx a request")
-    for row, ratio in rate_to_ceiling.items():
-        print(f"{row}: psgate answers {ratio:.2f} times the responder's requests a second"
-              f" (and takes {cpu_to_ceiling[row]:.2f} times its CPU a request)")
-    among_many = entry_ratios(table)
-    for row, ratio in among_many.items():
-        print(f"{row}: a hit takes {ratio:.2f} times the CPU of one among 1,000")
-    audit = audit_ratios(table)
-    print_audit_ratios(audit)
-    if json_path:
-        results = [{"row": row, "server": server,
-                    **{figure: {"median": median(values), "rounds": values} for figure, values in cell.items()}}
-                   for (row, server), cell in table.items()]
-        report = {"machine": facts, "results": results, "cpu_ratio_to_nginx": cpu,
-                  "cpu_ratio_to_responder": cpu_to_ceiling, "rate_ratio_to_responder": rate_to_ceiling,
-                  "cpu_ratio_to_few_entries": among_many, "audit": audit}
-        Path(json_path).write_text(json.dumps(report, indent=2) + "\n")
+    print_figures(table)
+    if present:
+        print("\nBeside others, round by round; median (least to most):")
+        print_lines([["", "", "aim", ""], *map(aim_line, present)])
+    if audit["added"]:
+        print(f"\nAt one connection a change takes {spread(audit['added'], '{:.2f}')} ms longer when audited;"
+              f" beyond two syncs of the disk: {spread(audit['beyond_two_syncs'], '{:.2f}')} ms.")
+    if arguments.json:
+        report = {"machine": facts, "aims": results, "audit_at_1_ms": audit,
+                  "results": [{"row": row, "server": server,
+                               "figures": {figure: {"median": median(values), "rounds": values}
+                                           for figure, values in cell.items()}}
+                              for (row, server), cell in table.items()]}
+        Path(arguments.json).write_text(json.dumps(report, indent=2) + "\n")
+    missing = [result["name"] for result in results if not result["rounds"]]
+    if arguments.complete and missing:
+        sys.exit("no value for: " + "; ".join(missing))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # the variables that the files of the bench share
-# Rows "... connections", "... with a body", "... both cores": changes whose intent and result
+# Rows "change, ...": changes whose intent and result
 # are made durable, beside changes of which psgate keeps no record; row "disk": what the disk
 # does by itself. Sourced by run.sh.
 
@@ -38,10 +38,9 @@ start_both_cores() {
     start_audited both
 }
 
-start_audit_servers() {
+start_audit() {
     make_audit_folder
-    quietly cc -std=c11 -D_GNU_SOURCE -O2 -o "$folder/disk" "$here/disk.c" ||
-        die "the disk's program does not compile"
+    compile disk
     start_audited one
     start_both_cores
 }
@@ -55,7 +54,7 @@ check_change() {
     [[ $got == 401 ]] || die "$1 answers a wrong token with $got"
 }
 
-check_audit_servers() {
+check_audit() {
     local name
     for name in one both; do
         check_change "${audit_url[$name]}$audit_unaudited_path" -X DELETE
@@ -70,7 +69,7 @@ check_audit_servers() {
 # measure_changes ROW SERVER NAME CONNECTIONS PATH METHOD [BODY]: each answer comes from the
 # upstream. When its time is over, wrk leaves without some answers.
 measure_changes() {
-    local before connections=$4 load_script=$here/changes.lua load_arguments=("${@:6}")
+    local before connections=$4 load_script=$here/lua/changes.lua load_arguments=("${@:6}")
     before=$(reached "$responder_count")
     measure "$1" "$2" "${audit_pid[$3]}" "${audit_url[$3]}$5" "$token"
     (($(reached "$responder_count") - before >= measured_requests)) ||
@@ -89,35 +88,26 @@ measure_disk() {
     read -r _ records p50 p99 cpu < <(
         taskset -c "$server_core" "$folder/disk" "$audit_folder" "$seconds" "$1"
     )
-    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' \
-        disk "$1 a sync" "$seconds" "$records" "$cpu" "$p50" "$p99" >>"$folder/rounds"
+    record disk "$1 a sync" requests_per_s "$(compute %.1f "$records / $seconds")" \
+        cpu_us "$(compute %.4f "$cpu / 1000 / $records")" p50_us "$p50" p99_us "$p99"
 }
 
 # What is compared with the disk is measured next to it: its pace changes by the minute.
 measure_audit_round() {
     local count
-    measure_changes "1 connection" unaudited one 1 "$audit_unaudited_path" DELETE
+    measure_changes "change, 1 connection" unaudited one 1 "$audit_unaudited_path" DELETE
     measure_disk 1
-    measure_audited "1 connection" one 1 "$audit_path/X" DELETE
+    measure_audited "change, 1 connection" one 1 "$audit_path/X" DELETE
     for count in 16 64; do
-        measure_changes "$count connections" unaudited one "$count" "$audit_unaudited_path" DELETE
-        measure_audited "$count connections" one "$count" "$audit_path/X" DELETE
+        measure_changes "change, $count connections" unaudited one "$count" "$audit_unaudited_path" DELETE
+        measure_audited "change, $count connections" one "$count" "$audit_path/X" DELETE
     done
-    measure_changes "64, with a body" unaudited one 64 "$audit_unaudited_path" POST "$audit_body"
-    measure_audited "64, with a body" one 64 "$audit_path" POST "$audit_body"
-    measure_changes "64, both cores" unaudited both 64 "$audit_unaudited_path" DELETE
-    measure_audited "64, both cores" both 64 "$audit_path/X" DELETE
+    measure_changes "change, 64, with a body" unaudited one 64 "$audit_unaudited_path" POST "$audit_body"
+    measure_audited "change, 64, with a body" one 64 "$audit_path" POST "$audit_body"
+    measure_changes "change, 64, both cores" unaudited both 64 "$audit_unaudited_path" DELETE
+    measure_audited "change, 64, both cores" both 64 "$audit_path/X" DELETE
     measure_disk 16
     measure_disk 64
-}
-
-stop_audited() {
-    local pid others=()
-    for pid in "${servers[@]}"; do
-        ((pid == $1)) || others+=("$pid")
-    done
-    servers=("${others[@]}")
-    stop_server "$1" || die "psgate did not stop as it should"
 }
 
 # finish_audit: the trails must be whole, with all changes that were answered and none of those
@@ -125,7 +115,7 @@ stop_audited() {
 finish_audit() {
     local name said mutations most
     for name in one both; do
-        stop_audited "${audit_pid[$name]}"
+        end_server "${audit_pid[$name]}" || die "psgate did not stop as it should"
         said=$("$binary" audit verify "$audit_folder/trail-$name") ||
             die "the trail is not intact: $said"
         said=${said%%$'\n'*}

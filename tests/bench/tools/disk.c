@@ -38,13 +38,13 @@ static int64_t now_ns(clockid_t clock)
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-static long number(const char *text, long most)
+static double number(const char *text, double most)
 {
     char *end;
-    long value = strtol(text, &end, 10);
+    double value = strtod(text, &end);
 
-    if (*end != '\0' || value < 1 || value > most) {
-        (void)fprintf(stderr, "not a number from 1 to %ld: %s\n", most, text);
+    if (*end != '\0' || !(value > 0 && value <= most)) {
+        (void)fprintf(stderr, "not a number above 0 and up to %g: %s\n", most, text);
         exit(64);
     }
     return value;
@@ -111,12 +111,12 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: disk FOLDER SECONDS RECORDS\n");
         return 64;
     }
-    records = number(argv[3], MOST_RECORDS);
+    records = (long)number(argv[3], MOST_RECORDS);
     fill_batch();
     fd = make_file(argv[1]);
     cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
     start_ns = now_ns(CLOCK_MONOTONIC);
-    until_ns = start_ns + number(argv[2], MOST_SECONDS) * INT64_C(1000000000);
+    until_ns = start_ns + (int64_t)(number(argv[2], MOST_SECONDS) * 1e9);
     while (start_ns < until_ns) {
         int64_t end_ns;
 

@@ -1,33 +1,32 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # the variables that the files of the bench share
-# Row "cache hit": each request is answered from memory. Sourced by run.sh. What is stored lasts
-# an hour; logs are off; each cache is asked to leave Authorization out of what it looks at,
-# once it has checked it.
+# Starting the caches: psgate, nginx, HAProxy and Varnish, plain and with TLS (Varnish has none).
+# Sourced by run.sh. What is stored lasts an hour; logs are off; each cache is asked to leave
+# Authorization out of what it looks at, once it has checked it.
 
-hit_path=/v1/auth/session # of an operation with a cache rule
-hit_measurements=5        # a round
+hit_path=/v1/auth/session                    # of an operation with a cache rule
+declare -A cache_pid cache_url cache_tls_url # by name
 
-start_hit_psgate() {
-    cat >"$folder/operations.json" <<END
-{ "operations": [ { "id": "getSession", "method": "GET", "path": "$hit_path",
-                    "cache": { "scope": "session", "ttl": "1h" } } ] }
-END
-    start_psgate hit "\"url\": \"$responder_url\"" '"operations_file": "operations.json",'
-    psgate_hit_pid=$server_pid psgate_hit_url=$server_url
+# start_cache_NAME [FILES]: FILES is what its files are called, where there are two of a kind.
+start_cache_psgate() {
+    start_psgate "${1:-hit}" "\"url\": \"$responder_url\"" '"operations_file": "operations.json",'
+    cache_pid[psgate]=$server_pid cache_url[psgate]=$server_url cache_tls_url[psgate]=$server_tls_url
 }
 
-start_hit_nginx() {
-    local port
+start_cache_nginx() {
+    local port tls_port name=${1:-cache}
     port=$(free_port)
-    write_nginx_config cache <<END
+    tls_port=$(free_port)
+    write_nginx_config "$name" <<END
     map \$http_authorization \$is_known { default 0; "Bearer $token" 1; }
-    proxy_cache_path $memory/nginx levels=1:2 keys_zone=hits:1m max_size=16m inactive=1h
+    proxy_cache_path $memory/nginx-$name levels=1:2 keys_zone=hits:1m max_size=16m inactive=1h
                      use_temp_path=off;
     open_file_cache max=100 inactive=1h;
     open_file_cache_valid 1h;
     upstream plain { server ${responder_url#http://}; keepalive 64; }
     server {
         listen 127.0.0.1:$port;
+        listen 127.0.0.1:$tls_port ssl;
         location / {
             if (\$is_known = 0) { return 401; }
             proxy_http_version 1.1;
@@ -40,24 +39,27 @@ start_hit_nginx() {
         }
     }
 END
-    start_nginx cache "$server_core"
-    nginx_hit_pid=$nginx_worker_pid nginx_hit_url=http://127.0.0.1:$port
+    start_nginx "$name" "$server_core"
+    cache_pid[nginx]=$nginx_worker_pid
+    cache_url[nginx]=http://127.0.0.1:$port cache_tls_url[nginx]=https://localhost:$tls_port
 }
 
 # It stores nothing that says neither how long it lasts nor how to validate it; the responder
 # knows the field's name in one spelling.
-start_hit_haproxy() {
-    local port
+start_cache_haproxy() {
+    local port tls_port name=${1:-haproxy}
     port=$(free_port)
-    cat >"$folder/haproxy.conf" <<END
+    tls_port=$(free_port)
+    cat >"$folder/$name.conf" <<END
 global
     nbthread 1
-    maxconn 1000
+    maxconn 9000
     h1-case-adjust authorization Authorization
+    ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
     mode http
     timeout connect 5s
-    timeout client 1m
+    timeout client 1h
     timeout server 1m
 cache hits
     total-max-size 16
@@ -65,6 +67,7 @@ cache hits
     max-age 3600
 frontend clients
     bind 127.0.0.1:$port
+    bind 127.0.0.1:$tls_port ssl crt $folder/both.pem
     acl is_known req.hdr(Authorization) -m str "Bearer $token"
     http-request return status 401 unless is_known
     http-request del-header Authorization
@@ -78,8 +81,9 @@ backend upstream
     option h1-case-adjust-bogus-server
     server responder ${responder_url#http://}
 END
-    start_on_port haproxy "$port" haproxy -db -f "$folder/haproxy.conf"
-    haproxy_hit_pid=$server_pid haproxy_hit_url=http://127.0.0.1:$port
+    start_on_port "$name" "$port" haproxy -db -f "$folder/$name.conf"
+    cache_pid[haproxy]=$server_pid
+    cache_url[haproxy]=http://127.0.0.1:$port cache_tls_url[haproxy]=https://localhost:$tls_port
 }
 
 # What it would log about a hit.
@@ -90,7 +94,7 @@ varnish_log_tags=(
 
 # It is made of threads: one pool of them, a thread for each connection and some to spare. The
 # child of the process that we start does the work.
-start_hit_varnish() {
+start_cache_varnish() {
     local port mask address=${responder_url#http://}
     port=$(free_port)
     printf -v mask ',-%s' "${varnish_log_tags[@]}"
@@ -109,47 +113,36 @@ END
         -f "$folder/varnish.vcl" -s malloc,16m -p thread_pools=1 \
         -p "thread_pool_min=$((connections + 36))" -p "thread_pool_max=$((connections + 136))" \
         -p "vsl_mask=${mask#,}"
-    varnish_hit_pid=$(first_child "$server_pid") varnish_hit_url=http://127.0.0.1:$port
-    [[ -n $varnish_hit_pid ]] || die "varnish has no child"
+    cache_pid[varnish]=$(first_child "$server_pid") cache_url[varnish]=http://127.0.0.1:$port
+    [[ -n ${cache_pid[varnish]} ]] || die "varnish has no child"
 }
 
-# The ceiling takes the token itself, and runs where the caches run.
-start_hit_servers() {
-    start_hit_psgate
-    start_hit_nginx
-    start_hit_haproxy
-    start_hit_varnish
-    start_responder "$server_core" "$token"
-    ceiling_pid=$server_pid ceiling_url=$server_url
-}
-
-# The first request stores the answer.
-check_hit_servers() {
-    local url before status
-    for url in "$psgate_hit_url" "$nginx_hit_url" "$haproxy_hit_url" "$varnish_hit_url"; do
-        fetch_with "$token" "$url$hit_path" >/dev/null
-        before=$(reached "$responder_count")
-        check_job "$url$hit_path"
-        (($(reached "$responder_count") - before == 1)) || die "$url$hit_path is not answered from its cache"
+# need_cache NAME...: started once, for all rows.
+need_cache() {
+    local name
+    for name in "$@"; do
+        [[ -n ${cache_pid[$name]:-} ]] || "start_cache_$name"
     done
-    status=$(fetch_with "$token" -D - -o /dev/null "$psgate_hit_url$hit_path" |
-        sed -n 's/\r$//; s/^cache-status: *//Ip')
-    [[ $status == 'psgate; hit'* ]] || die "psgate calls its hit: ${status:-nothing}"
-    check_job "$ceiling_url$hit_path"
 }
 
-# measure_hit SERVER PID URL: asking for the count is the one request that the upstream may see.
-measure_hit() {
+# check_cache URL: the first request stores the answer, and the next does not reach the upstream.
+check_cache() {
     local before
+    fetch_with "$token" "$1$hit_path" >/dev/null
     before=$(reached "$responder_count")
-    measure "cache hit" "$1" "$2" "$3$hit_path" "$token"
-    (($(reached "$responder_count") - before == 1)) || die "$1: not each answer was a hit"
+    check_job "$1$hit_path"
+    (($(reached "$responder_count") - before == 1)) || die "$1$hit_path is not answered from its cache"
 }
 
-measure_hit_round() {
-    measure_hit psgate "$psgate_hit_pid" "$psgate_hit_url"
-    measure_hit nginx "$nginx_hit_pid" "$nginx_hit_url"
-    measure_hit haproxy "$haproxy_hit_pid" "$haproxy_hit_url"
-    measure_hit varnish "$varnish_hit_pid" "$varnish_hit_url"
-    measure_hit responder "$ceiling_pid" "$ceiling_url"
+# Not told apart by what a server prefers: the same protocol, cipher and curve with all.
+check_tls_alike() {
+    local name agreed first=''
+    for name in "$@"; do
+        agreed=$(agreed_tls "${cache_tls_url[$name]}")
+        [[ $agreed == TLSv1.3* ]] || die "$name agrees on: ${agreed:-nothing}"
+        [[ -z $first || $agreed == "$first" ]] || die "$name agrees on $agreed, others on $first"
+        first=$agreed
+    done
+    [[ ${tls_said:-} == "$first" ]] || fact TLS "$first with all, ECDSA P-256 certificate"
+    tls_said=$first
 }

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154  # the variables that the files of the bench share
-# Rows "plain upstream", "TLS upstream": each request is passed on. Sourced by run.sh.
+# Rows "pass, plain", "pass, TLS": each request is passed on, to a plain and to a TLS upstream;
+# beside them the upstream by itself. Sourced by run.sh.
 
 pass_path=/v1/teams/bench/secrets # of an operation without a cache rule
 pass_measurements=5               # a round
@@ -11,9 +12,6 @@ start_tls_upstream() {
     write_nginx_config upstream <<END
     server {
         listen 127.0.0.1:$tls_port ssl;
-        ssl_certificate $folder/upstream.pem;
-        ssl_certificate_key $folder/upstream.key;
-        ssl_protocols TLSv1.2 TLSv1.3;
         default_type application/json;
         location / {
             if (\$http_authorization != "Bearer $key") { return 401; }
@@ -62,7 +60,7 @@ END
     nginx_tls_url=http://127.0.0.1:$nginx_tls_port
 }
 
-start_pass_servers() {
+start_pass() {
     start_tls_upstream
     start_nginx_proxy
     start_psgate plain "\"url\": \"$responder_url\""
@@ -72,11 +70,11 @@ start_pass_servers() {
     tls_count=https://localhost:$tls_port/count
 }
 
-check_pass_servers() {
+check_pass() {
     local url
     for url in "$psgate_plain_url" "$nginx_plain_url" "$psgate_tls_url" "$nginx_tls_url"; do
         check_job "$url$pass_path"
-        load "$url$pass_path" "$token" 1 >/dev/null
+        load_wrk "$url$pass_path" "$token" "$seconds" >/dev/null # fills the pools
     done
 }
 
@@ -90,9 +88,9 @@ measure_pass() {
 }
 
 measure_pass_round() {
-    measure_pass "plain upstream" psgate "$psgate_plain_pid" "$psgate_plain_url" "$responder_count"
-    measure_pass "plain upstream" nginx "$nginx_pid" "$nginx_plain_url" "$responder_count"
-    measure_pass "TLS upstream" psgate "$psgate_tls_pid" "$psgate_tls_url" "$tls_count"
-    measure_pass "TLS upstream" nginx "$nginx_pid" "$nginx_tls_url" "$tls_count"
-    measure_pass "no proxy" responder "$responder_pid" "$responder_url" "$responder_count" "$key"
+    measure_pass "pass, plain" psgate "$psgate_plain_pid" "$psgate_plain_url" "$responder_count"
+    measure_pass "pass, plain" nginx "$nginx_pid" "$nginx_plain_url" "$responder_count"
+    measure_pass "pass, TLS" psgate "$psgate_tls_pid" "$psgate_tls_url" "$tls_count"
+    measure_pass "pass, TLS" nginx "$nginx_pid" "$nginx_tls_url" "$tls_count"
+    measure_pass "pass, none" responder "$responder_pid" "$responder_url" "$responder_count" "$key"
 }

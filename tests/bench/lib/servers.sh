@@ -58,7 +58,8 @@ daemon off;
 worker_processes 1;
 pid $folder/$1.pid;
 error_log $folder/$1.log crit;
-events { worker_connections 1024; }
+worker_rlimit_nofile 20000;
+events { worker_connections 16000; }
 http {
     access_log off;
     client_body_temp_path $folder/$1-body;
@@ -67,6 +68,10 @@ http {
     uwsgi_temp_path $folder/$1-uwsgi;
     scgi_temp_path $folder/$1-scgi;
     keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    ssl_certificate $folder/server.pem;
+    ssl_certificate_key $folder/server.key;
+    ssl_protocols TLSv1.2 TLSv1.3;
     map_hash_bucket_size 256;
 $(cat)
 }
@@ -90,20 +95,50 @@ start_nginx() {
     die "nginx ($1) did not start"
 }
 
+# What may differ from one psgate to the next, for whoever starts one: set as locals.
+psgate_workers=1
+psgate_clients=clients.json
+psgate_limits='"connections": 15000, "keepalive_timeout": "1h"'
+
 # start_psgate NAME UPSTREAM-MEMBERS [MORE]: MORE is members of the configuration, each with
-# its comma. Sets server_pid and server_url.
+# its comma; a trail of its own unless they have one. Metrics are on, and TLS is on a port of its
+# own. Sets server_pid, server_url and server_tls_url.
 start_psgate() {
-    cat >"$folder/$1.json" <<END
-{
-  "listen": [{ "address": "127.0.0.1:0" }],
-  "workers": 1, ${3:-}
-  "upstream": { $2 },
-  "credentials": { "default": { "api_key_file": "api-key" } },
-  "clients_file": "clients.json",
-  "log": { "level": "warn", "access": false }
-}
-END
+    local port
+    port=$(free_port)
+    write_psgate_config "$1" "$2" "${3:-}" "$port"
     start_server "$folder" taskset -c "$server_core" "$binary" serve -c "$folder/$1.json" ||
         die "psgate did not start (its own words are above)"
     servers+=("$server_pid")
+    server_tls_url=https://localhost:$port
+}
+
+# write_psgate_config NAME UPSTREAM-MEMBERS MORE TLS-PORT [PLAIN-PORT]
+write_psgate_config() {
+    local more=$3
+    [[ $more == *'"audit":'* ]] || more+="\"audit\": { \"directory\": \"trail-$1\" },"
+    cat >"$folder/$1.json" <<END
+{
+  "listen": [{ "address": "127.0.0.1:${5:-0}" },
+             { "address": "127.0.0.1:$4",
+               "tls": { "certificate": "server.pem", "private_key": "server.key" } }],
+  "admin": { "address": "unix:$folder/$1.sock" },
+  "workers": $psgate_workers, $more
+  "upstream": { $2 },
+  "credentials": { "default": { "api_key_file": "api-key" } },
+  "clients_file": "$psgate_clients",
+  "limits": { $psgate_limits },
+  "log": { "level": "warn", "access": false }
+}
+END
+}
+
+# end_server PID: one that is not needed any more; its exit status.
+end_server() {
+    local pid others=()
+    for pid in "${servers[@]}"; do
+        ((pid == $1)) || others+=("$pid")
+    done
+    servers=("${others[@]}")
+    stop_server "$1"
 }
