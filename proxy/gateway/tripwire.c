@@ -1,6 +1,7 @@
 #include "gateway/tripwire.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/secret.h"
 
@@ -20,7 +21,9 @@ struct tripwire {
     /* In there: */
     uint8_t *class_of; /* of each byte; 0: stands in no pattern */
     uint16_t *next;    /* a row a state, a column a class */
+    uint8_t *pairs;    /* a bit for two classes: whether a pattern has such neighbours */
     size_t classes;
+    size_t shortest; /* of the patterns */
 };
 
 struct pattern {
@@ -102,6 +105,22 @@ static uint16_t *cell(const struct tripwire *tripwire, size_t state, size_t clas
     return &tripwire->next[state * tripwire->classes + class];
 }
 
+static size_t pair_of(const struct tripwire *tripwire, uint8_t first, uint8_t second)
+{
+    return tripwire->class_of[first] * tripwire->classes + tripwire->class_of[second];
+}
+
+static void note_pairs(struct tripwire *tripwire, const struct pattern *pattern)
+{
+    for (size_t i = 0; i + 1 < pattern->len; i++) {
+        size_t pair = pair_of(tripwire, pattern->bytes[i], pattern->bytes[i + 1]);
+
+        tripwire->pairs[pair / 8] |= (uint8_t)(1u << pair % 8);
+    }
+    if (tripwire->shortest == 0 || pattern->len < tripwire->shortest)
+        tripwire->shortest = pattern->len;
+}
+
 /* Adds a branch; its end is found, whatever would come behind. */
 static void add_pattern(struct tripwire *tripwire, const struct building *building,
                         const struct pattern *pattern, uint16_t *states)
@@ -151,24 +170,38 @@ static void complete(struct tripwire *tripwire)
     }
 }
 
+static bool make_room(struct tripwire *tripwire, const struct building *building,
+                      struct error *error)
+{
+    size_t classes = building->classes, states = 1, next_bytes;
+    uint8_t *bytes;
+
+    for (size_t i = 0; i < PATTERNS; i++)
+        states += building->patterns[i].len;
+    next_bytes = states * classes * sizeof(uint16_t);
+    tripwire->memory = secret_new(256 + next_bytes + classes * classes / 8 + 1, error);
+    if (tripwire->memory == NULL)
+        return false;
+    bytes = (uint8_t *)secret_bytes(tripwire->memory);
+    tripwire->class_of = bytes;
+    tripwire->next = (uint16_t *)(void *)(bytes + 256);
+    tripwire->pairs = bytes + 256 + next_bytes;
+    tripwire->classes = classes;
+    return true;
+}
+
 static bool build(struct tripwire *tripwire, const struct building *building,
                   struct error *error)
 {
     uint16_t states = 1;
-    size_t most_states = 1;
 
-    for (size_t i = 0; i < PATTERNS; i++)
-        most_states += building->patterns[i].len;
-    tripwire->memory =
-        secret_new(256 + most_states * building->classes * sizeof(uint16_t), error);
-    if (tripwire->memory == NULL)
+    if (!make_room(tripwire, building, error))
         return false;
-    tripwire->class_of = (uint8_t *)secret_bytes(tripwire->memory);
-    tripwire->next = (uint16_t *)(void *)(secret_bytes(tripwire->memory) + 256);
-    tripwire->classes = building->classes;
     memcpy(tripwire->class_of, building->class_of, 256);
-    for (size_t i = 0; i < PATTERNS; i++)
+    for (size_t i = 0; i < PATTERNS; i++) {
         add_pattern(tripwire, building, &building->patterns[i], &states);
+        note_pairs(tripwire, &building->patterns[i]);
+    }
     complete(tripwire);
     return true;
 }
@@ -262,25 +295,83 @@ static bool take_encoded(const struct tripwire *tripwire, struct tripwire_scan *
     return false;
 }
 
+static bool take(const struct tripwire *tripwire, struct tripwire_scan *scan,
+                 uint8_t byte)
+{
+    if (byte == '%' && !scan->has_decoded) {
+        scan->decoded = scan->plain;
+        scan->has_decoded = true;
+    }
+    scan->plain = step(tripwire, scan->plain, byte);
+    if (scan->plain == FOUND || (scan->has_decoded && take_encoded(tripwire, scan, byte)))
+        return true;
+    /* The same state from here on: one of them is enough. */
+    if (scan->has_decoded && scan->escape == 0 && scan->decoded == scan->plain)
+        scan->has_decoded = false;
+    return false;
+}
+
+/*
+ * The first of some neighbours that stand in a pattern; the text's end if none do. So
+ * many are looked at that each pattern that begins here or later has some of them in it.
+ */
+static size_t find_pair(const struct tripwire *tripwire, struct span text, size_t from)
+{
+    for (size_t i = from + tripwire->shortest - 2; i + 1 < text.len;
+         i += tripwire->shortest - 1) {
+        size_t pair = pair_of(tripwire, (uint8_t)text.at[i], (uint8_t)text.at[i + 1]);
+
+        if ((tripwire->pairs[pair / 8] >> pair % 8 & 1) != 0)
+            return i;
+    }
+    return text.len;
+}
+
+/*
+ * Text in which nothing is encoded. Where no pattern has begun, only a few bytes are
+ * looked at until one may have. What has begun by then is shorter than the shortest
+ * pattern, or it would have been seen before: so far back the state is had anew.
+ */
+static bool read_plain(const struct tripwire *tripwire, uint16_t *state, struct span text)
+{
+    size_t place = 0;
+
+    while (place < text.len) {
+        size_t until = place + 1, back;
+
+        if (*state == 0) {
+            size_t found = find_pair(tripwire, text, place);
+
+            until = found < text.len ? found + 2 : text.len;
+            back = until < tripwire->shortest ? 0 : until - tripwire->shortest;
+            place = back > place ? back : place;
+        }
+        while (place < until) {
+            *state = step(tripwire, *state, (uint8_t)text.at[place++]);
+            if (*state == FOUND)
+                return true;
+        }
+    }
+    return false;
+}
+
 bool tripwire_read(const struct tripwire *tripwire, struct tripwire_scan *scan,
                    struct span text)
 {
     if (tripwire->memory == NULL)
         return false;
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t byte = (uint8_t)text.at[i];
+    while (text.len > 0) {
+        const char *escape = scan->has_decoded ? text.at : memchr(text.at, '%', text.len);
+        size_t plain = escape != NULL ? (size_t)(escape - text.at) : text.len;
 
-        if (byte == '%' && !scan->has_decoded) {
-            scan->decoded = scan->plain;
-            scan->has_decoded = true;
-        }
-        scan->plain = step(tripwire, scan->plain, byte);
-        if (scan->plain == FOUND ||
-            (scan->has_decoded && take_encoded(tripwire, scan, byte)))
+        if (read_plain(tripwire, &scan->plain, span_make(text.at, plain)))
             return true;
-        /* The same state from here on: one of them is enough. */
-        if (scan->has_decoded && scan->escape == 0 && scan->decoded == scan->plain)
-            scan->has_decoded = false;
+        text = span_make(text.at + plain, text.len - plain);
+        if (text.len == 0)
+            break;
+        if (take(tripwire, scan, (uint8_t)text.at[0]))
+            return true;
+        text = span_make(text.at + 1, text.len - 1);
     }
     return false;
 }

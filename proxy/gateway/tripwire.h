@@ -3,7 +3,8 @@
  * (standard and URL alphabet, at each of the three alignments), and both of them also
  * percent-encoded, with any bytes plain or encoded, in any case.
  *
- * One look at a table for each byte, whatever the bytes are; text may come in pieces. Of
+ * At most one step for each byte, whatever the bytes are, and a look at every dozenth where
+ * none of them could be the key's; text may come in pieces. Of
  * a long key the last TRIPWIRE_BYTES are sought. Keys shorter than TRIPWIRE_SHORTEST are
  * not: their like may well stand in an honest answer. Plus and minus, slash and
  * underscore count as the same, for the two alphabets of base64.

@@ -40,7 +40,7 @@ static bool finds(const struct tripwire *tripwire, struct span text)
     ck_assert_msg(found == again, "bytes: %s", shown(text));
     again = false;
     for (size_t i = 0; i < copy.len && !again;) {
-        size_t len = draw(40);
+        size_t len = draw(draw(2) == 0 ? 40 : 400);
 
         if (len > copy.len - i)
             len = copy.len - i;
@@ -135,6 +135,34 @@ START_TEST(the_key_is_found_as_it_is)
         ck_assert(finds(tripwire, span_in(&text)));
     }
     text_fini(&text);
+    tripwire_free(tripwire);
+}
+END_TEST
+
+/* Most of a long text is not looked at: wherever the key stands, it is. */
+START_TEST(the_key_is_found_wherever_it_stands)
+{
+    struct span key = span_of(keys[_i]);
+    struct tripwire *tripwire = make(key);
+    struct text needle = {0};
+    char text[700];
+
+    for (size_t at = 0; at < 500; at++) {
+        text_clear(&needle);
+        if (at % 4 < 3)
+            add_base64(&needle, keys[_i], at % 4, 0, false);
+        else
+            text_add(&needle, key);
+        for (int filler = 0; filler < 3; filler++) {
+            for (size_t i = 0; i < sizeof(text); i++)
+                text[i] = filler == 0   ? ' '
+                          : filler == 1 ? key.at[draw((unsigned)key.len)]
+                                        : (char)('a' + draw(26));
+            memcpy(text + at, needle.bytes, needle.len);
+            ck_assert(finds(tripwire, span_make(text, sizeof(text))));
+        }
+    }
+    text_fini(&needle);
     tripwire_free(tripwire);
 }
 END_TEST
@@ -328,6 +356,7 @@ int main(void)
     TCase *not_found = suite_case(suite, "not found");
 
     tcase_add_loop_test(found, the_key_is_found_as_it_is, 0, ROWS(keys));
+    tcase_add_loop_test(found, the_key_is_found_wherever_it_stands, 0, ROWS(keys));
     tcase_add_loop_test(found, the_key_is_found_in_base64, 0, ROWS(keys));
     tcase_add_loop_test(found, the_key_is_found_percent_encoded, 0, ROWS(keys));
     tcase_add_loop_test(found, the_key_is_found_after_its_own_beginnings, 0, ROWS(keys));
