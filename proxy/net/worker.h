@@ -18,7 +18,7 @@
 #include "net/mailbox.h"
 
 enum {
-    WORKER_SCRATCH_BYTES = 65536, /* the most that one read takes */
+    WORKER_SCRATCH_BYTES = 131072, /* the most that one read takes */
     WORKER_RECORD_BYTES = 16384,  /* a TLS record's plaintext (RFC 8446 5.1) */
 };
 
