@@ -10,8 +10,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
-
 struct secret {
     char *page;
     size_t page_bytes;
@@ -108,7 +106,7 @@ bool secret_equal(const void *one, const void *other, size_t len)
 
 void secret_cleanse(void *bytes, size_t len)
 {
-    OPENSSL_cleanse(bytes, len);
+    explicit_bzero(bytes, len);
 }
 
 /* Asks that even a core file taken on purpose holds none of our memory (core(5)). */
