@@ -219,6 +219,15 @@ quickstart() {
     quietly "$root/deploy/quickstart.sh" --once </dev/null
 }
 
+release_tests() {
+    run_pytest release tests/release -n 2
+}
+
+# Whether every row of the bench comes out; what the figures are is nobody's business here.
+bench_smoke() {
+    quietly "$root/tests/bench/run.sh" --smoke --binary "$root/build/release/psgate" </dev/null
+}
+
 lint_scripts() {
     (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash deploy/debian/{postinst,prerm,postrm} tests/*.sh tests/*/*.sh tests/*/*/*.sh)
 }
@@ -269,6 +278,8 @@ run_stages() {
     else
         add_line 'LEFT OUT' "status page in Chromium" 0 "--no-browser"
     fi
+    after "build (release)" tested_stage "release build" release_tests
+    after "build (release)" stage "bench --smoke" bench_smoke
     counted_stage "model of the generations (spin)" "$root/tests/model/run.sh"
     stage "quickstart --once" quickstart
     if command -v clang >/dev/null; then

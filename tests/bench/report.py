@@ -98,6 +98,13 @@ def audit_added_ms(table):
     return {"added": [added for added, _ in rounds], "beyond_two_syncs": [added - syncs for added, syncs in rounds]}
 
 
+def flag_costs(table):
+    """{(row, what was left out): [CPU of the release build as a part of the build without it, a round]}"""
+    return {(row, server): [whole / without for whole, without in
+                            zip(table[row, "release"]["cpu_us"], cell["cpu_us"])]
+            for (row, server), cell in table.items() if row.startswith("flags, ") and server != "release"}
+
+
 def read_arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("figures")
@@ -120,11 +127,17 @@ def main():
     if present:
         print("\nBeside others, round by round; median (least to most):")
         print_lines([["", "", "aim", ""], *map(aim_line, present)])
+    flags = flag_costs(table)
+    if flags:
+        print("\nCPU a request with a protection (or LTO), beside the build without it:")
+        print_lines([[row, without, spread(ratios, "{:.3f}")] for (row, without), ratios in flags.items()])
     if audit["added"]:
         print(f"\nAt one connection a change takes {spread(audit['added'], '{:.2f}')} ms longer when audited;"
               f" beyond two syncs of the disk: {spread(audit['beyond_two_syncs'], '{:.2f}')} ms.")
     if arguments.json:
         report = {"machine": facts, "aims": results, "audit_at_1_ms": audit,
+                  "flags": [{"row": row, "without": without, "rounds": ratios, "median": median(ratios)}
+                            for (row, without), ratios in flags.items()],
                   "results": [{"row": row, "server": server,
                                "figures": {figure: {"median": median(values), "rounds": values}
                                            for figure, values in cell.items()}}

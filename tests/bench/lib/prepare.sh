@@ -57,16 +57,15 @@ make_programs() {
 }
 
 # One authority, and a certificate (ECDSA P-256) for all that speak TLS here.
-make_certificates() {
-    local options=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
-    cd "$folder"
+make_certificates() (
+    options=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+    cd "$folder" || exit
     quietly openssl req -x509 "${options[@]}" -keyout ca.key -out ca.pem -days 2 -subj /CN=bench-ca
     quietly openssl req "${options[@]}" -keyout server.key -out server.csr -subj /CN=localhost
     quietly openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
         -out server.pem -days 2 -extfile <(echo subjectAltName=DNS:localhost)
     cat server.pem server.key >both.pem # as HAProxy likes it
-    cd - >/dev/null
-}
+)
 
 make_key_and_token() {
     key=bench-key-$RANDOM$RANDOM$RANDOM
