@@ -47,6 +47,8 @@ static const char *const texts[HTTP_FAULT_COUNT] = {
     [HTTP_FAULT_PATH_UTF8] = "the path is not valid UTF-8",
     [HTTP_FAULT_PATH_ENCODED_SLASH] =
         "the path has an encoded slash (upstream.encoded_slashes is \"refuse\")",
+    [HTTP_FAULT_PATH_SLASHES_TOO_FAR] =
+        "the path has an encoded slash and more than 32 segments",
     [HTTP_FAULT_OVERRIDE_FIELD] =
         "a field that overrides method or target is not accepted",
     [HTTP_FAULT_CUT_SHORT] = "the message ended before it was complete",

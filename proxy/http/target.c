@@ -258,15 +258,15 @@ bool http_path_split(struct span path, bool forward_encoded_slashes, char *scrat
             return false;
         rest = rest_of(rest, slash != NULL ? len + 1 : len);
     }
+    if (out->has_encoded_slash && out->count > HTTP_PATH_SEGMENTS)
+        return refuse(fault, HTTP_FAULT_PATH_SLASHES_TOO_FAR);
     return true;
 }
 
 void http_path_split_again(const struct http_path *path, struct http_path *out)
 {
-    unsigned kept = path->count < HTTP_PATH_SEGMENTS ? path->count : HTTP_PATH_SEGMENTS;
-
     *out = (struct http_path){.count = 0};
-    for (unsigned i = 0; i < kept; i++) {
+    for (unsigned i = 0; i < path->count; i++) {
         struct span rest = path->segments[i];
         const char *slash;
 
@@ -281,7 +281,6 @@ void http_path_split_again(const struct http_path *path, struct http_path *out)
             rest = rest_of(rest, slash != NULL ? len + 1 : len);
         } while (slash != NULL);
     }
-    out->count += path->count - kept;
 }
 
 size_t http_percent_decode(struct span text, char *out)

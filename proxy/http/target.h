@@ -45,7 +45,8 @@ struct http_path {
  * ignored. Refused: dot and empty segments, backslashes, control bytes, broken
  * percent-encoding, invalid UTF-8, in plain or encoded spelling; and encoded slashes,
  * unless forward_encoded_slashes: then they stay data inside their segment, but a dot
- * segment made with one is refused too.
+ * segment made with one is refused too, and so is one in a path of which not all segments
+ * are kept: nobody could split it again.
  * Decoded segments lie in scratch (at least path.len bytes) and live as long as it and
  * path.
  */
@@ -54,7 +55,8 @@ bool http_path_split(struct span path, bool forward_encoded_slashes, char *scrat
 
 /*
  * The path as a server sees it that takes encoded slashes for separators: the decoded
- * segments, split again, without empty ones. Nothing is copied.
+ * segments, split again, without empty ones. Nothing is copied. For a path that has
+ * encoded slashes.
  */
 void http_path_split_again(const struct http_path *path, struct http_path *out);
 
