@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Builds the fuzzers and runs them: each over its seeds, then on for some time.
+# shellcheck source-path=SCRIPTDIR
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=../../deploy/lib/messages.sh
+source "$root/deploy/lib/messages.sh"
+# shellcheck source=../../deploy/lib/packages.sh
+source "$root/deploy/lib/packages.sh"
+# shellcheck source=../../deploy/lib/build.sh
+source "$root/deploy/lib/build.sh"
+
+folder=$root/tests/fuzz
+output=$root/build/fuzz
+fuzz_packages=(clang libclang-rt-14-dev)
+
+usage() {
+    cat <<'END'
+Usage: tests/fuzz/run.sh [--seconds N] [--seed N] [TARGET...]
+
+Builds the fuzzers (clang's libFuzzer, AddressSanitizer, UndefinedBehaviorSanitizer) in
+build/fuzz and runs those that are named, or all, two at a time: each over the inputs in
+tests/fuzz/seeds/TARGET and those that it found worth keeping before (build/fuzz/corpus),
+then for N seconds over inputs that it makes up. Exit status 1 when one found something.
+
+  --seconds N    how long each goes on (10); 0: only over the inputs that there are
+  --seed N       of the random numbers (0: another one in each run)
+  -h, --help     this text
+END
+}
+
+seconds=10
+seed=0
+targets=()
+
+need_number() {
+    [[ $2 =~ ^[0-9]+$ ]] || misused "$1 takes a number"
+}
+
+read_arguments() {
+    while (($# > 0)); do
+        case $1 in
+        --seconds | --seed)
+            need_number "$1" "${2-}"
+            [[ $1 == --seconds ]] && seconds=$2 || seed=$2
+            shift
+            ;;
+        -h | --help)
+            usage
+            exit
+            ;;
+        -*) misused "unknown option: $1" ;;
+        *)
+            [[ -f $folder/fuzz_$1.c ]] || misused "no target of that name: $1"
+            targets+=("$1")
+            ;;
+        esac
+        shift
+    done
+    if ((${#targets[@]} == 0)); then
+        mapfile -t targets < <(cd "$folder" && printf '%s\n' fuzz_*.c | sed 's/^fuzz_//; s/\.c$//')
+    fi
+}
+
+# Words that are common in a target's input.
+dictionary_of() {
+    case $1 in
+    request_head | response_head | fields) echo head ;;
+    target | matcher) echo target ;;
+    body) echo body ;;
+    connection) echo connection ;;
+    *) echo json ;;
+    esac
+}
+
+# fuzz TARGET: its log is then $output/logs/TARGET.
+fuzz() {
+    local target=$1 options
+    options=(
+        -dict="$folder/dictionaries/$(dictionary_of "$target").dict"
+        -artifact_prefix="$output/findings/$target-"
+        -max_len=2048 -timeout=20 -rss_limit_mb=2048 -seed="$seed" -print_final_stats=1
+    )
+    if ((seconds > 0)); then
+        options+=(-max_total_time="$seconds")
+    else
+        options+=(-runs=0)
+    fi
+    mkdir -p "$output/corpus/$target"
+    "$output/fuzzers/fuzz_$target" "${options[@]}" "$output/corpus/$target" \
+        "$folder/seeds/$target" >"$output/logs/$target" 2>&1
+}
+
+passed=0
+failed=0
+
+# Says how a target ended, by its log and whether it found something.
+report() {
+    local target=$1 status=$2 log=$output/logs/$1 runs finding
+    if ((status == 0)); then
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+        note "$target: ${runs:-no} inputs, nothing found"
+        passed=$((passed + 1))
+        return
+    fi
+    failed=$((failed + 1))
+    finding=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
+    warn "$target found something (all of it: $log)"
+    grep -aE '^property broken|ERROR: |runtime error|Assertion' "$log" | head -n 3 >&2 || true
+    if [[ -n $finding ]]; then
+        note "again:           build/fuzz/fuzzers/fuzz_$target $finding" \
+            "once it is mended: keep the file in tests/fuzz/seeds/$target, and write a test" >&2
+    fi
+}
+
+run_targets() {
+    local -A running=() # pid -> target
+    local target pid status
+    for target in "${targets[@]}" ''; do
+        while ((${#running[@]} >= 2)) || [[ -z $target && ${#running[@]} -gt 0 ]]; do
+            status=0
+            wait -n -p pid "${!running[@]}" || status=$?
+            report "${running[$pid]}" "$status"
+            unset "running[$pid]"
+        done
+        [[ -n $target ]] || break
+        fuzz "$target" &
+        running[$!]=$target
+    done
+}
+
+trap 'explain_exit $?' EXIT
+read_arguments "$@"
+need_packages "${fuzz_packages[@]}"
+build_preset "$root" fuzz || die "the fuzzers do not build"
+mkdir -p "$output/logs" "$output/findings"
+run_targets
+printf '%d passed, %d failed\n' "$passed" "$failed"
+has_explained=true
+((failed == 0))
