@@ -30,7 +30,7 @@ static void add_request(struct line *line, const struct exchange *exchange)
     const struct admission *admission = &exchange->admission;
     const struct operation *operation = admission->operation;
 
-    add_text(line, "http.request.method", exchange->head.method);
+    add_text(line, "http.request.method", subject_method(exchange));
     if (admission->has_loggable_path)
         add_text(line, "url.path", admission->target.path);
     if (admission->client != NULL) {

@@ -40,6 +40,11 @@ static struct span safe(const struct exchange *exchange, struct span value)
     return subject_is_secret(exchange, value) ? SPAN("(withheld)") : value;
 }
 
+struct span subject_method(const struct exchange *exchange)
+{
+    return safe(exchange, exchange->head.method);
+}
+
 static struct span field_of(const struct exchange *exchange, struct span name,
                             size_t most)
 {
@@ -117,7 +122,7 @@ static void add_request(const struct exchange *exchange, struct audit_subject *s
     subject->user_agent = field_of(exchange, SPAN("user-agent"), MOST_AGENT_BYTES);
     subject->request_id = subject_request_id(exchange);
     subject->trace_id = trace_id(&exchange->head);
-    subject->method = exchange->head.method;
+    subject->method = subject_method(exchange);
     subject->config_generation = exchange->snapshot->generation;
     if (client == NULL)
         return;

@@ -84,6 +84,8 @@ PLACES = {
     "body-name-escaped": (CREATE, [JSON], b'{"name": "\\u0070%b", "value": "v"}'),
     "recorded-member": (b"PUT /v1/teams/t/users/u", [JSON], b'{"isAdmin": "%b"}'),
     "recorded-behind": (b"PUT /v1/teams/t/users/u", [JSON], b'{"isAdmin": "' + b"x" * 220 + b'%b"}'),
+    "method": (b"%b /v1/other/a", [], None),
+    "method-begins": (b"%bPOST /v1/other/a", [], None),
     "query": (UPDATE + b"?api-key=%b", [], None),
     "other-path": (b"POST /v1/other/%b/more", [], None),
     "other-path-encoded": (b"POST /v1/other/%%70%b/more", [], None),
