@@ -1,0 +1,402 @@
+#include "fuzz/actors.h"
+
+#include <ctype.h>
+#include <sys/socket.h>
+
+int actors_number_in(struct span bytes)
+{
+    int found = ACTORS_NO_NUMBER;
+
+    for (size_t i = 0; i < bytes.len; i++) {
+        size_t k = i + 1;
+        int number = 0;
+
+        if (bytes.at[i] != '~')
+            continue;
+        while (k < bytes.len && isdigit((unsigned char)bytes.at[k]) && k < i + 4)
+            number = number * 10 + (bytes.at[k++] - '0');
+        if (k == i + 1 || k == bytes.len || bytes.at[k] != '~')
+            continue;
+        fuzz_require(found == ACTORS_NO_NUMBER || found == number,
+                     "request %d has come across something of %d", found, number);
+        found = number;
+        i = k;
+    }
+    return found;
+}
+
+/* The trail */
+
+void actors_record(struct actors *actors, enum audit_done done)
+{
+    const struct audit_entry *entry = scene_oldest(&actors->scene);
+    bool is_intent = entry != NULL && entry->phase == AUDIT_INTENT;
+    int number;
+
+    if (entry == NULL)
+        return;
+    fuzz_require(memmem(entry->body.bytes, entry->body.len, scene_token(), TOKEN_BYTES) ==
+                     NULL,
+                 "the client's token is recorded: %s", entry->body.bytes);
+    number = actors_number_in(fuzz_text(&entry->body));
+    if (number >= 0 && (unsigned)number < actors->request_count) {
+        struct asked *asked = &actors->requests[number];
+
+        if (is_intent && done == AUDIT_DURABLE)
+            asked->has_intent = true;
+        if (entry->phase == AUDIT_RESULT)
+            asked->has_result = true;
+    }
+    scene_acknowledge(&actors->scene, done);
+}
+
+/* Clients */
+
+#define JSON "Content-Type: application/json\r\n"
+
+/* The kinds of requests: ~N~ is the number, "=T" brings the token. */
+static const struct {
+    const char *method, *target, *lines, *body; /* NULL: none */
+    bool is_audited, is_cached, has_no_token, is_old, has_long_body;
+} kinds[ACTORS_KINDS] = {
+    {.method = "GET", .target = "/v1/auth/session", .is_cached = true},
+    {.method = "GET", .target = "/v1/teams/t0/users", .is_cached = true},
+    {.method = "PUT",
+     .target = "/v1/teams/t0/users/~N~",
+     .lines = JSON "Content-Length: 28\r\n",
+     .body = "{\"isAdmin\":true,\"x\":\"aaaaa\"}",
+     .is_audited = true},
+    {.method = "POST",
+     .target = "/v1/teams/t0/secrets",
+     .lines = JSON "Transfer-Encoding: chunked\r\n",
+     .body = "8\r\n{\"name\":\r\n7;x=\"y\"\r\n\"~N~\"}\r\n0\r\nX-Trailer: ~N~\r\n\r\n",
+     .is_audited = true},
+    {.method = "DELETE", .target = "/v1/teams/t0/secrets/~N~", .is_audited = true},
+    {.method = "GET", .target = "/v1/x/~N~?token=T", .lines = "Cookie: a=~N~\r\n"},
+    {.method = "POST",
+     .target = "/v1/x/~N~",
+     .lines = "Content-Length: 6000\r\n",
+     .has_long_body = true},
+    {.method = "HEAD", .target = "/v1/teams/t0/users", .is_cached = true},
+    {.method = "GET", .target = "/v1/u/a", .is_cached = true},
+    {.method = "GET",
+     .target = "/v1/ws/~N~",
+     .lines = "Connection: Upgrade\r\nUpgrade: websocket\r\n"},
+    {.method = "PUT",
+     .target = "/v1/teams/t0/users/~N~",
+     .lines = JSON "Expect: 100-continue\r\nContent-Length: 2\r\n",
+     .body = "{}",
+     .is_audited = true},
+    {.method = "GET",
+     .target = "/v1/auth/session",
+     .lines = "Cache-Control: no-cache\r\n",
+     .is_cached = true},
+    {.method = "GET",
+     .target = "/v1/u/a",
+     .lines = "If-None-Match: \"e\"\r\n",
+     .is_cached = true},
+    {.method = "GET",
+     .target = "/v1/x/~N~",
+     .lines = "Connection: keep-alive\r\n",
+     .is_old = true},
+    {.method = "PUT",
+     .target = "/v1/teams/t0/users/~N~",
+     .lines = "Content-Length: 1\r\n",
+     .body = "x",
+     .is_audited = true,
+     .has_no_token = true},
+    {.method = "PUT",
+     .target = "/v1/teams/t0/users/~N~",
+     .lines = JSON "Content-Length: 6000\r\n",
+     .is_audited = true,
+     .has_long_body = true},
+};
+
+/* Adds text with what the capitals in it stand for. */
+static void add_filled(struct text *out, const char *text, unsigned number)
+{
+    for (; *text != '\0'; text++) {
+        if (strncmp(text, "~N~", 3) == 0) {
+            text_add_format(out, "~%02u~", number);
+            text += 2;
+        } else if (strncmp(text, "=T", 2) == 0) {
+            text_add_format(out, "=%s", scene_token());
+            text++;
+        } else {
+            text_add_byte(out, *text);
+        }
+    }
+}
+
+/* 6000 bytes of nothing but the number. */
+static void add_long_body(struct text *out, unsigned number)
+{
+    for (int i = 0; i < 1500; i++)
+        text_add_format(out, "~%02u~", number);
+}
+
+void client_connect(struct actors *actors, struct client_actor *client)
+{
+    if (client->fd >= 0)
+        client_leave(client);
+    text_clear(&client->sending);
+    text_clear(&client->received);
+    (void)text_reserve(&client->received, 1);
+    client->sent = client->read = 0;
+    client->asked_count = client->answered = 0;
+    client->is_wild = client->is_tunnel = false;
+    client->fd = scene_connect(&actors->scene);
+}
+
+void client_ask(struct actors *actors, struct client_actor *client, unsigned kind)
+{
+    unsigned number = actors->request_count;
+    struct asked *asked = &actors->requests[number];
+    struct text *out = &client->sending, target = {0};
+
+    if (client->fd < 0 || number == ACTORS_REQUESTS)
+        return;
+    actors->request_count++;
+    add_filled(&target, kinds[kind].target, number);
+    *asked = (struct asked){.begins = out->len,
+                            .is_head = strcmp(kinds[kind].method, "HEAD") == 0,
+                            .is_mutating = kinds[kind].method[0] == 'P' ||
+                                           kinds[kind].method[0] == 'D',
+                            .is_audited = kinds[kind].is_audited,
+                            .is_cached = kinds[kind].is_cached};
+    if (client->is_wild) /* who knows what becomes of it behind those bytes */
+        *asked = (struct asked){.begins = out->len};
+    else
+        (void)snprintf(asked->target, sizeof(asked->target), "%.*s",
+                       (int)strcspn(target.bytes, "?"), target.bytes);
+    client->asked[client->asked_count++] = (int)number;
+    text_add_format(out, "%s %s HTTP/1.%d\r\nHost: gw\r\nX-Request-Id: ~%02u~\r\n",
+                    kinds[kind].method, target.bytes, kinds[kind].is_old ? 0 : 1, number);
+    if (!kinds[kind].has_no_token)
+        text_add_format(out, "Authorization: Bearer %s\r\n", scene_token());
+    if (kinds[kind].lines != NULL)
+        add_filled(out, kinds[kind].lines, number);
+    text_add(out, SPAN("\r\n"));
+    if (kinds[kind].body != NULL)
+        add_filled(out, kinds[kind].body, number);
+    if (kinds[kind].has_long_body)
+        add_long_body(out, number);
+    text_fini(&target);
+}
+
+void client_write(struct client_actor *client, struct span bytes)
+{
+    if (client->fd < 0 || bytes.len == 0)
+        return;
+    client->is_wild = true;
+    text_add(&client->sending, bytes);
+}
+
+/* A read begins with its first byte: it must see what was known by then. */
+static void note_beginnings(struct actors *actors, const struct client_actor *client)
+{
+    for (unsigned i = 0; i < client->asked_count; i++) {
+        struct asked *asked = &actors->requests[client->asked[i]];
+
+        if (!asked->has_begun && client->sent >= asked->begins) {
+            asked->has_begun = true;
+            asked->floor = actors->known;
+        }
+    }
+}
+
+/* Sends at most that much of what is waiting; what was sent. */
+static size_t send_some(int fd, const struct text *waiting, size_t sent, size_t most)
+{
+    size_t left = waiting->len - sent;
+    ssize_t n;
+
+    if (fd < 0 || left == 0)
+        return 0;
+    n = send(fd, waiting->bytes + sent, left < most ? left : most, MSG_NOSIGNAL);
+    return n > 0 ? (size_t)n : 0;
+}
+
+void client_send(struct actors *actors, struct client_actor *client, size_t bytes)
+{
+    if (client->sent == client->sending.len)
+        return;
+    note_beginnings(actors, client);
+    client->sent += send_some(client->fd, &client->sending, client->sent, bytes);
+}
+
+static struct span field_of(const struct http_head *head, struct span name)
+{
+    for (unsigned i = 0; i < head->field_count; i++) {
+        if (span_equal_nocase(http_field_name(head, &head->fields[i]), name))
+            return http_field_value(head, &head->fields[i]);
+    }
+    return span_make(NULL, 0);
+}
+
+/* An answer of upstream's has what it answers, the request's number, and a version. */
+static void judge_answer(struct actors *actors, const struct asked *asked,
+                         const struct http_head *head)
+{
+    struct span target = field_of(head, SPAN("x-for"));
+    struct span number = field_of(head, SPAN("x-number"));
+    uint64_t version = 0;
+
+    if (target.at == NULL)
+        return; /* the gateway's own */
+    fuzz_require(span_equal(target, span_of(asked->target)),
+                 "the answer for %s is given to %s", fuzz_shown(target), asked->target);
+    fuzz_require(number.at == NULL || asked->is_cached ||
+                     actors_number_in(number) == asked - actors->requests,
+                 "an answer is given to request %zd, but is for '%s'",
+                 asked - actors->requests, fuzz_shown(number));
+    (void)span_to_number(field_of(head, SPAN("x-version")), UINT32_MAX, &version);
+    if (asked->is_cached)
+        fuzz_require(version >= asked->floor,
+                     "%s is answered with version %u, after %u was known", asked->target,
+                     (unsigned)version, asked->floor);
+    fuzz_require(!asked->is_audited || asked->has_result,
+                 "request %zd is answered before its result is durable",
+                 asked - actors->requests);
+    if (asked->is_mutating && head->status >= 200 && version > actors->known)
+        actors->known = (unsigned)version;
+}
+
+/* Whether the whole of the body has come; *len is what it took. */
+static bool take_body(const struct http_head *head, bool to_head, struct span rest,
+                      bool has_ended, size_t *len)
+{
+    enum http_framing framing;
+    enum http_fault fault = HTTP_FAULT_NONE;
+    enum http_body_step step;
+    struct span input = rest, content;
+    struct http_body body;
+    uint64_t length;
+    bool is_whole;
+
+    fuzz_require(http_response_framing(head, to_head, &framing, &length, &fault),
+                 "the client gets an answer that it cannot read: %s",
+                 http_fault_text(fault));
+    http_body_init(&body, framing, length, 2048, 16);
+    while ((step = http_body_read(&body, &input, &content)) == HTTP_BODY_CONTENT)
+        continue;
+    fuzz_require(step != HTTP_BODY_BAD, "the client gets a broken body: %s",
+                 http_fault_text(body.fault));
+    is_whole = step == HTTP_BODY_DONE || (has_ended && http_body_ends_at_close(&body));
+    *len = rest.len - input.len;
+    http_body_fini(&body);
+    return is_whole;
+}
+
+/* Takes one answer off what was received; false when it is not whole. */
+static bool take_answer(struct actors *actors, struct client_actor *client,
+                        bool has_ended)
+{
+    struct span rest = span_make(client->received.bytes + client->read,
+                                 client->received.len - client->read);
+    bool is_expected = client->answered < client->asked_count;
+    const struct asked *asked =
+        is_expected ? &actors->requests[client->asked[client->answered]] : NULL;
+    struct http_head head;
+    bool is_whole = false;
+    size_t len = 0;
+
+    if (rest.len == 0 || client->is_tunnel)
+        return false;
+    fuzz_require(http_head_init(&head, 64), "out of memory");
+    http_head_reset(&head, HTTP_RESPONSE);
+    switch (http_head_parse(&head, rest.at, rest.len, 65536)) {
+    case HTTP_PARSE_MORE:
+        break;
+    case HTTP_PARSE_BAD:
+        fuzz_require(false, "the client gets no answer: %s", fuzz_shown(rest));
+        break;
+    case HTTP_PARSE_DONE:
+        fuzz_require(is_expected || client->is_wild || head.wants_close,
+                     "an answer that nobody asked for");
+        if (is_expected && !client->is_wild)
+            judge_answer(actors, asked, &head);
+        is_whole = take_body(&head, is_expected && !client->is_wild && asked->is_head,
+                             span_make(rest.at + head.len, rest.len - head.len),
+                             has_ended, &len);
+        if (is_whole)
+            client->read += head.len + len;
+        if (is_whole && head.status == 101)
+            client->is_tunnel = true;
+        if (is_whole && (head.status >= 200 || head.status == 101))
+            client->answered++;
+    }
+    http_head_fini(&head);
+    return is_whole;
+}
+
+void client_read(struct actors *actors, struct client_actor *client, size_t bytes)
+{
+    char buffer[16384];
+    ssize_t n;
+
+    if (client->fd < 0)
+        return;
+    n = recv(client->fd, buffer, bytes < sizeof(buffer) ? bytes : sizeof(buffer), 0);
+    if (n > 0)
+        text_add(&client->received, span_make(buffer, (size_t)n));
+    /* Who has sent bytes of his own may be answered in ways that only he can read. */
+    while (!client->is_wild && take_answer(actors, client, n == 0))
+        continue;
+}
+
+void client_finish(struct client_actor *client)
+{
+    if (client->fd >= 0)
+        (void)shutdown(client->fd, SHUT_WR);
+}
+
+void client_leave(struct client_actor *client)
+{
+    if (client->fd >= 0)
+        (void)close(client->fd);
+    client->fd = -1;
+}
+
+/* All of them */
+
+void actors_begin(struct actors *actors)
+{
+    *actors = (struct actors){.request_count = 0};
+    scene_begin(&actors->scene);
+    for (int i = 0; i < ACTORS_CLIENTS; i++)
+        actors->clients[i].fd = -1;
+    for (int i = 0; i < ACTORS_PEERS; i++)
+        actors->peers[i].fd = -1;
+}
+
+static void settle(struct actors *actors)
+{
+    struct peer_actor late = {.fd = -1};
+
+    for (int i = 0; i < 8; i++) {
+        scene_turn(&actors->scene, 2);
+        while (scene_oldest(&actors->scene) != NULL)
+            actors_record(actors, AUDIT_DURABLE);
+        for (peer_accept(actors, &late); late.fd >= 0; peer_accept(actors, &late))
+            peer_leave(&late);
+    }
+}
+
+void actors_end(struct actors *actors)
+{
+    for (int i = 0; i < ACTORS_CLIENTS; i++)
+        client_leave(&actors->clients[i]);
+    for (int i = 0; i < ACTORS_PEERS; i++)
+        peer_leave(&actors->peers[i]);
+    for (int i = 0; i < 4; i++) {
+        settle(actors);
+        scene_advance(&actors->scene, 60000);
+    }
+    settle(actors);
+    scene_end(&actors->scene);
+    for (int i = 0; i < ACTORS_CLIENTS; i++) {
+        text_fini(&actors->clients[i].sending);
+        text_fini(&actors->clients[i].received);
+    }
+}
