@@ -221,6 +221,16 @@ START_TEST(a_status_that_is_never_made_has_no_text)
 }
 END_TEST
 
+START_TEST(every_reason_has_a_word_of_its_own)
+{
+    for (int i = 0; i < REASON_COUNT; i++) {
+        ck_assert_ptr_nonnull(reason_word((enum reason)i));
+        for (int j = 0; j < i; j++)
+            ck_assert_str_ne(reason_word((enum reason)i), reason_word((enum reason)j));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("gateway/reason");
@@ -241,5 +251,6 @@ int main(void)
                         UPSTREAM_FAILURES);
     tcase_add_loop_test(causes, what_opens_the_circuit_says_when_to_try_again, 0,
                         UPSTREAM_FAILURES);
+    tcase_add_test(table, every_reason_has_a_word_of_its_own);
     return run_suite(suite);
 }
