@@ -277,7 +277,7 @@ def test_an_unknown_scope_purges_nothing(stage):
 
 def test_a_purge_is_said_in_the_log(stage):
     purge(stage, b"?scope=things")
-    assert "the cache was purged: scope things" in stage.gateway.stderr()
+    wait_until(lambda: "the cache was purged: scope things" in stage.gateway.stderr(), "the line in the log")
 
 
 def test_an_answer_under_way_at_a_purge_is_not_kept(stage):
