@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,7 @@ struct trail_reader {
     /* Under the lock: */
     struct job *first, **last;
     unsigned waiting;
-    bool is_stopping;
+    atomic_bool is_stopping; /* also looked at without it, while files are read */
 
     /* The thread's own: */
     struct trail_tail *tail;
@@ -126,20 +127,23 @@ static json_t *describe_chain(const struct trail_reader *reader)
     return chain;
 }
 
-static bool search_files(const char *folder, struct search *search, struct error *error)
+static bool search_files(const struct trail_reader *reader, struct search *search,
+                         struct error *error)
 {
-    struct audit_walk *walk = audit_walk_open(folder, error);
+    struct audit_walk *walk = audit_walk_open(reader->folder, error);
     struct audit_walk_line line;
-    enum audit_walk_read read;
+    enum audit_walk_read read = AUDIT_WALK_FAILED;
     struct error ignored;
 
     if (walk == NULL)
         return false;
-    while ((read = audit_walk_next(walk, &line, error)) == AUDIT_WALK_LINE) {
-        if (search_take(search, line.text, 0, &ignored) != SEARCH_NO_MEMORY)
-            continue;
-        audit_walk_close(walk);
-        return error_set(error, "out of memory");
+    (void)error_set(error, "it is stopping");
+    while (!reader->is_stopping &&
+           (read = audit_walk_next(walk, &line, error)) == AUDIT_WALK_LINE) {
+        if (search_take(search, line.text, 0, &ignored) == SEARCH_NO_MEMORY) {
+            (void)error_set(error, "out of memory");
+            break;
+        }
     }
     audit_walk_close(walk);
     return read == AUDIT_WALK_END;
@@ -154,7 +158,7 @@ static bool run_search(struct trail_reader *reader, const struct trail_query *qu
 
     if (search == NULL)
         return error_set(error, "out of memory");
-    is_done = in_files ? search_files(reader->folder, search, error)
+    is_done = in_files ? search_files(reader, search, error)
                        : trail_tail_feed(reader->tail, search) ||
                              error_set(error, "out of memory");
     if (is_done)
@@ -240,13 +244,20 @@ static bool answer(struct trail_reader *reader, struct job *job)
     return true;
 }
 
+static bool goes_on(void *reader, const struct audit_progress *progress)
+{
+    (void)progress;
+    return !((const struct trail_reader *)reader)->is_stopping;
+}
+
 /*
  * After the answers: whoever asks again gets the verdict. Not of a trail that could not
  * be read just now: it may be whole.
  */
 static void verify(struct trail_reader *reader)
 {
-    const struct audit_verify_request request = {.folder = reader->folder};
+    const struct audit_verify_request request = {
+        .folder = reader->folder, .on_progress = goes_on, .owner = reader};
 
     if (!is_verdict_old(reader))
         return;

@@ -24,7 +24,7 @@ struct trail_reader;
 struct trail_reader *trail_reader_new(struct mailbox *mailbox,
                                       struct error *error) MUST_CHECK;
 
-/* Waits for what the thread is reading; questions not answered yet stay so. */
+/* The thread stops reading; questions not answered yet stay so. */
 void trail_reader_free(struct trail_reader *reader);
 
 /*

@@ -519,16 +519,17 @@ static bool take_line(struct walk *walk, const struct audit_read_line *line)
                                         : take_record(walk, &record);
 }
 
-/* A report takes longer than a record, so not every one gets one. */
-static void tell_progress(struct walk *walk, const struct audit_reader *reader)
+/* A report takes longer than a record, so not every one gets one. False: give it up. */
+static bool tell_progress(struct walk *walk, const struct audit_reader *reader)
 {
     enum { RECORDS_A_REPORT = 256 };
 
     if (walk->request->on_progress == NULL || walk->line % RECORDS_A_REPORT != 0)
-        return;
+        return true;
     walk->progress.records = walk->verdict->records;
     walk->progress.bytes = walk->bytes_before + audit_reader_bytes(reader);
-    walk->request->on_progress(walk->request->owner, &walk->progress);
+    return walk->request->on_progress(walk->request->owner, &walk->progress) ||
+           error_set(walk->error, "was given up");
 }
 
 static bool read_lines(struct walk *walk, struct audit_reader *reader)
@@ -544,7 +545,8 @@ static bool read_lines(struct walk *walk, struct audit_reader *reader)
             return blame(walk);
         if (!take_line(walk, &line))
             return false;
-        tell_progress(walk, reader);
+        if (!tell_progress(walk, reader))
+            return false;
         if (!line.is_whole)
             break;
     }

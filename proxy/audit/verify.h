@@ -33,8 +33,9 @@ struct audit_verify_request {
     const struct audit_checkpoint *held; /* must be in the chain, those of other chains */
     size_t held_count;                   /* aside; one at least must be of this chain */
 
-    /* Called every few records; or NULL. */
-    void (*on_progress)(void *owner, const struct audit_progress *progress);
+    /* Called every few records; or NULL. False: it is given up, as if it could not be
+       read. */
+    bool (*on_progress)(void *owner, const struct audit_progress *progress);
     void *owner;
 };
 

@@ -151,13 +151,13 @@ struct progress {
     int64_t begun_us;
 };
 
-static void on_progress(void *owner, const struct audit_progress *now)
+static bool on_progress(void *owner, const struct audit_progress *now)
 {
     struct progress *progress = owner;
     double seconds, percent;
 
     if (!terminal_status_is_due(&progress->status))
-        return;
+        return true;
     seconds = (double)(clock_monotonic_us() - progress->begun_us) / 1e6;
     percent = now->bytes < now->total_bytes
                   ? 100.0 * (double)now->bytes / (double)now->total_bytes
@@ -166,6 +166,7 @@ static void on_progress(void *owner, const struct audit_progress *now)
                          "%3.0f %% of %.1f MiB, %" PRIu64 " records, %.0f records/s",
                          percent, (double)now->total_bytes / (1 << 20), now->records,
                          (double)now->records / seconds);
+    return true;
 }
 
 static int report(const struct order *order, const struct audit_verdict *verdict)

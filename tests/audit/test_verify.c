@@ -130,6 +130,40 @@ static const char *const bad_bodies[] = {
     "{\"proxy.phase\":\"trail\",\"event.action\":\"trail.resumed\"",
 };
 
+struct patience {
+    uint64_t records; /* that may be read */
+    unsigned reports;
+};
+
+static bool is_patient(void *owner, const struct audit_progress *progress)
+{
+    struct patience *patience = owner;
+
+    patience->reports++;
+    return progress->records < patience->records;
+}
+
+START_TEST(who_is_told_how_far_it_is_may_give_it_up)
+{
+    struct patience patience = {.records = 600};
+    const struct audit_verify_request request = {
+        .folder = sample.folder.path, .on_progress = is_patient, .owner = &patience};
+
+    for (unsigned i = 0; i < 2000; i++)
+        (void)sample_refused(&sample);
+    sample_flush(&sample);
+    ck_assert(!audit_verify(&request, &verdict, &error));
+    ck_assert_str_eq(verdict.place, ""); /* nothing is wrong with the trail */
+    ck_assert_str_eq(error.text, "was given up");
+    ck_assert_uint_gt(verdict.records, 599);
+    ck_assert_uint_lt(verdict.records, 1500);
+    patience = (struct patience){.records = 10000};
+    ck_assert(audit_verify(&request, &verdict, &error));
+    ck_assert_uint_eq(verdict.records, 2000);
+    ck_assert_uint_gt(patience.reports, 2);
+}
+END_TEST
+
 START_TEST(a_line_that_is_no_record_is_found)
 {
     (void)sample_refused(&sample);
@@ -477,6 +511,7 @@ int main(void)
     tcase_add_test(records, an_intent_has_one_result);
     tcase_add_test(records, an_event_has_one_intent);
     tcase_add_test(records, many_may_be_open_at_once);
+    tcase_add_test(records, who_is_told_how_far_it_is_may_give_it_up);
     tcase_add_loop_test(records, a_line_that_is_no_record_is_found, 0, ROWS(bad_bodies));
     tcase_add_test(records, oldest_open_may_not_hide_an_open_intent);
     tcase_add_test(records, the_beginning_must_be_there);
