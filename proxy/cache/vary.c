@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "http/chars.h"
+
 enum { MOST_ELEMENTS = 64 };
 
 struct elements {
@@ -94,6 +96,15 @@ static void add_lower(struct text *text, struct span span)
         text_add_byte(text, ascii_lower(span.at[i]));
 }
 
+static bool is_name(struct span element)
+{
+    for (size_t i = 0; i < element.len; i++) {
+        if (!http_is(element.at[i], HTTP_CHAR_TOKEN))
+            return false;
+    }
+    return true;
+}
+
 bool cache_vary_names(const struct http_head *answer, struct text *names)
 {
     struct elements elements;
@@ -102,7 +113,7 @@ bool cache_vary_names(const struct http_head *answer, struct text *names)
         return false;
     qsort(elements.list, elements.count, sizeof(elements.list[0]), compare);
     for (size_t i = 0; i < elements.count; i++) {
-        if (span_equal(elements.list[i], SPAN("*")))
+        if (span_equal(elements.list[i], SPAN("*")) || !is_name(elements.list[i]))
             return false;
         if (i > 0 && span_equal_nocase(elements.list[i], elements.list[i - 1]))
             continue;

@@ -10,7 +10,7 @@
 /*
  * Adds the names that an answer's Vary fields list to *names: lower case, sorted, with
  * commas between; nothing when there is no Vary. False for "Vary: *", which nothing
- * matches.
+ * matches, and for what is no name: it may stand for a field that matters.
  */
 bool cache_vary_names(const struct http_head *answer, struct text *names);
 

@@ -28,6 +28,11 @@ static const struct {
     {"Vary: *,*", NULL},
     {"Vary: a\nVary: *", NULL},
     {"Vary: , *", NULL},
+    /* Found by fuzzing: brackets and quotes hid the names in them. */
+    {"Vary: (Accept, accept-Encoding", NULL},
+    {"Vary: \"Accept, x", NULL},
+    {"Vary: a b", NULL},
+    {"Vary: a\nVary: b:", NULL},
 };
 
 START_TEST(the_names_are_lower_case_sorted_and_each_there_once)
