@@ -225,7 +225,9 @@ release_tests() {
 
 # Whether every row of the bench comes out; what the figures are is nobody's business here.
 bench_smoke() {
-    quietly "$root/tests/bench/run.sh" --smoke --binary "$root/build/release/psgate" </dev/null
+    quietly "$root/tests/bench/run.sh" --smoke --binary "$root/build/release/psgate" \
+        --json "$results/bench.json" </dev/null &&
+        quietly python3 "$root/tests/bench/scaling.py" "$results/bench.json"
 }
 
 lint_scripts() {

@@ -149,8 +149,8 @@ def main():
         return
     text = arguments.write.read_text()
     for name, table in tables.items():
-        text, count = re.subn(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)",
-                              lambda match, table=table: match[1] + table + match[2], text, flags=re.S)
+        text, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)",
+                              lambda match, table=table: match[1] + table + "\n" + match[2], text, flags=re.S)
         if count != 1:
             parser.error(f"{arguments.write} has no place for the table of {name}")
     arguments.write.write_text(text)
