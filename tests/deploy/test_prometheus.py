@@ -3,9 +3,15 @@
 import json
 import re
 import shutil
+import socket
+from http.client import HTTPResponse
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
+from support.gateway import Gateway, merged
+from support.tls import Authority
+from support.waiting import DEADLINE
 
 from conftest import ROOT
 from tools import find_tool
@@ -14,7 +20,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 UNIT_TESTS = ROOT / "tests" / "deploy" / "prometheus" / "alerts_test.yaml"
 ALERTS = [rule for group in yaml.safe_load((PROMETHEUS / "alerts.yaml").read_text())["groups"] for rule in group["rules"]]
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "psgate.json").read_text())
-# What psgate gives, and its labels.
+# What alerts and dashboard ask for, and its labels; a test asks a gateway whether it gives all of it.
 METRICS = {
     "psgate_requests_total": {"operation", "status", "cache"},
     "psgate_request_duration_seconds_bucket": {"operation", "le"},
@@ -30,7 +36,7 @@ METRICS = {
     "psgate_audit_writable": set(),
     "psgate_clients_rejected_total": {"reason"},
     "psgate_config_last_reload_successful": set(),
-    "psgate_certificate_expiry_seconds": {"listener"},
+    "psgate_certificate_expiry_timestamp_seconds": {"listener"},
     "psgate_log_dropped_total": set(),
     "psgate_build_info": {"version"},
 }
@@ -104,6 +110,50 @@ def test_the_scrape_sample_is_a_configuration(promtool, tmp_path):
 
 
 # -- metrics -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scraped(binary, tmp_path_factory):
+    """What a gateway with everything on gives to Prometheus."""
+    folder = tmp_path_factory.mktemp("scraped")
+    authority = Authority(folder)
+    tls = {"certificate": "right.pem", "private_key": "right.key"}
+    gateway = Gateway(binary, folder, "http://127.0.0.1:1")
+    gateway.write_config(merged(gateway.config, {
+        "listen": [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "tls": tls}], "audit": {"directory": "audit"},
+        "admin": {"address": f"unix:{authority.folder / 'admin.sock'}"}}))
+    token = gateway.add_client("tester")
+    gateway.start("--sandbox")
+    try:
+        asked = Request(f"http://127.0.0.1:{gateway.port}/v1/auth/session", headers={"Authorization": f"Bearer {token}"})
+        with urlopen(asked, timeout=DEADLINE) as answer:
+            assert answer.status == 200
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.settimeout(DEADLINE)
+            admin.connect(str(folder / "admin.sock"))
+            admin.sendall(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
+            answer = HTTPResponse(admin)
+            answer.begin()
+            return answer.read().decode()
+    finally:
+        gateway.stop()
+
+
+def test_prometheus_understands_what_the_gateway_gives(promtool, scraped):
+    result = promtool.run("check", "metrics", text=scraped)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_no_series_is_given_twice(scraped):
+    series = [line.rpartition(" ")[0] for line in scraped.splitlines() if not line.startswith("#")]
+    assert sorted(series) == sorted(set(series))
+
+
+def test_the_gateway_gives_every_metric_and_label_that_is_asked_for(scraped):
+    given = {}
+    for name, labels in re.findall(r"^(psgate_\w+)(?:\{(.*)\})? ", scraped, re.MULTILINE):
+        given.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
+    assert {name: given.get(name) for name in METRICS} == METRICS
 
 
 def test_only_metrics_that_there_are_are_asked_for():

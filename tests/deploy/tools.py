@@ -24,9 +24,9 @@ class Tool:
         self.libraries = libraries
         self.environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, libraries))} if libraries else None
 
-    def run(self, *arguments, folder="/"):
+    def run(self, *arguments, folder="/", text=""):
         return subprocess.run([self.path, *map(str, arguments)], cwd=folder, env=self.environment, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+                              input=text, capture_output=True, timeout=60)
 
 
 def must(*command, folder):
