@@ -15,20 +15,20 @@ test_packages=(
     check openssl zstd e2fsprogs logrotate systemd mandoc man-db zsh fish
     dpkg-dev file lintian debootstrap
     spin prometheus
+    clang libclang-rt-14-dev
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema python3-yaml
 )
 
 usage() {
     cat <<'END'
-Usage: tests/run.sh [--long] [--clang] [--no-browser]
+Usage: tests/run.sh [--long] [--no-browser]
 
 Installs what is missing (Debian packages, as root or with sudo), builds with warnings as
 errors, and runs every test, the unit and end-to-end ones also under AddressSanitizer and
 UndefinedBehaviorSanitizer. Goes on after a failure; the last line counts them all, and the
 exit status is 0 only if nothing failed and every stage ran a test.
 
-  --long     the slow tests too, and everything under ThreadSanitizer (and --clang)
-  --clang    install clang if it is missing (where it is there, it compiles everything once)
+  --long     the slow tests too, everything under ThreadSanitizer, fuzzers for a minute each
   --no-browser
              leave out the status page's tests in Chromium (and do not install it)
   -h, --help this text
@@ -36,14 +36,12 @@ END
 }
 
 is_long=false
-wants_clang=false
 wants_browser=true
 
 read_arguments() {
     while (($# > 0)); do
         case $1 in
-        --long) is_long=true wants_clang=true ;;
-        --clang) wants_clang=true ;;
+        --long) is_long=true ;;
         --no-browser) wants_browser=false ;;
         -h | --help)
             usage
@@ -230,6 +228,15 @@ bench_smoke() {
         quietly python3 "$root/tests/bench/scaling.py" "$results/bench.json"
 }
 
+# A look in the normal run, the same numbers each time; a minute each in the long one.
+fuzz() {
+    if $is_long; then
+        "$root/tests/fuzz/run.sh" --seconds 60
+    else
+        "$root/tests/fuzz/run.sh" --seconds 2 --seed 1
+    fi
+}
+
 lint_scripts() {
     (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash deploy/debian/{postinst,prerm,postrm} tests/*.sh tests/*/*.sh tests/*/*/*.sh)
 }
@@ -246,7 +253,6 @@ keep_off() {
 
 prepare() {
     local packages=("${build_packages[@]}" "${test_packages[@]}")
-    ! $wants_clang || packages+=(clang)
     ! $wants_browser || packages+=(chromium)
     if $wants_browser && ! command -v npm >/dev/null; then
         packages+=(nodejs npm)
@@ -283,10 +289,9 @@ run_stages() {
     after "build (release)" tested_stage "release build" release_tests
     after "build (release)" stage "bench --smoke" bench_smoke
     counted_stage "model of the generations (spin)" "$root/tests/model/run.sh"
+    counted_stage "fuzzers" fuzz
     stage "quickstart --once" quickstart
-    if command -v clang >/dev/null; then
-        stage "build (clang)" build_with_clang
-    fi
+    stage "build (clang)" build_with_clang
     if command -v shellcheck >/dev/null; then
         stage "shellcheck" lint_scripts
     fi

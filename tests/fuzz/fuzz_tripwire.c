@@ -1,7 +1,7 @@
 /*
- * The tripwire: a key that stands in a text, plain or percent-encoded, is found however
- * the text is cut; a text in which a slow search finds it in no spelling is let pass, or
- * holds its base64. Byte 0 chooses the cuts; the key is the input's first line.
+ * The tripwire: a key that stands in a text, plain or percent-encoded, is found, and
+ * whether one is found does not depend on how the text is cut. Byte 0 chooses the cuts;
+ * the key is the input's first line.
  */
 #include "fuzz/support.h"
 #include "gateway/tripwire.h"

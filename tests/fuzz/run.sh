@@ -63,25 +63,26 @@ read_arguments() {
     fi
 }
 
-# Words that are common in a target's input.
+# The dictionary of words that are common in a target's input; its name, or nothing.
 dictionary_of() {
     case $1 in
     request_head | response_head | fields) echo head ;;
     target | matcher) echo target ;;
     body) echo body ;;
-    connection) echo connection ;;
+    connection) ;;
     *) echo json ;;
     esac
 }
 
 # fuzz TARGET: its log is then $output/logs/TARGET.
 fuzz() {
-    local target=$1 options
+    local target=$1 options dictionary
+    dictionary=$(dictionary_of "$target")
     options=(
-        -dict="$folder/dictionaries/$(dictionary_of "$target").dict"
         -artifact_prefix="$output/findings/$target-"
         -max_len=2048 -timeout=20 -rss_limit_mb=2048 -seed="$seed" -print_final_stats=1
     )
+    [[ -z $dictionary ]] || options+=(-dict="$folder/dictionaries/$dictionary.dict")
     if ((seconds > 0)); then
         options+=(-max_total_time="$seconds")
     else
@@ -106,12 +107,14 @@ report() {
     fi
     failed=$((failed + 1))
     finding=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
+    if [[ -z $finding ]]; then
+        warn "$target ended with status $status: $(tail -n 1 "$log") (all of it: $log)"
+        return
+    fi
     warn "$target found something (all of it: $log)"
     grep -aE '^property broken|ERROR: |runtime error|Assertion' "$log" | head -n 3 >&2 || true
-    if [[ -n $finding ]]; then
-        note "again:           build/fuzz/fuzzers/fuzz_$target $finding" \
-            "once it is mended: keep the file in tests/fuzz/seeds/$target, and write a test" >&2
-    fi
+    note "again: build/fuzz/fuzzers/fuzz_$target $finding" \
+        "Once it is mended, keep the file in tests/fuzz/seeds/$target and write a test." >&2
 }
 
 run_targets() {
