@@ -110,6 +110,13 @@ static const struct {
      .lines = JSON "Content-Length: 6000\r\n",
      .is_audited = true,
      .has_long_body = true},
+    {.method = "POST",
+     .target = "/v1/x/~N~",
+     .lines = "Expect: 100-continue\r\nContent-Length: 6000\r\n",
+     .has_long_body = true},
+    {.method = "GET", .target = "/.psgate/whoami"},
+    {.method = "GET", .target = "/v1/x/~N~", .lines = "If-None-Match: \"e\"\r\n"},
+    {.method = "HEAD", .target = "/v1/u/a", .is_cached = true},
 };
 
 /* Adds text with what the capitals in it stand for. */
@@ -340,6 +347,9 @@ void client_read(struct actors *actors, struct client_actor *client, size_t byte
     n = recv(client->fd, buffer, bytes < sizeof(buffer) ? bytes : sizeof(buffer), 0);
     if (n > 0)
         text_add(&client->received, span_make(buffer, (size_t)n));
+    fuzz_require(memmem(client->received.bytes, client->received.len, SPAN(SCENE_KEY).at,
+                        SPAN(SCENE_KEY).len) == NULL,
+                 "a client gets the API key");
     /* Who has sent bytes of his own may be answered in ways that only he can read. */
     while (!client->is_wild && take_answer(actors, client, n == 0))
         continue;
@@ -383,7 +393,7 @@ static void settle(struct actors *actors)
     }
 }
 
-void actors_end(struct actors *actors)
+static void come_to_rest(struct actors *actors)
 {
     for (int i = 0; i < ACTORS_CLIENTS; i++)
         client_leave(&actors->clients[i]);
@@ -394,6 +404,17 @@ void actors_end(struct actors *actors)
         scene_advance(&actors->scene, 60000);
     }
     settle(actors);
+    scene_require_rest(&actors->scene);
+}
+
+void actors_end(struct actors *actors)
+{
+    if (!actors->is_abrupt)
+        come_to_rest(actors);
+    for (int i = 0; i < ACTORS_CLIENTS; i++)
+        client_leave(&actors->clients[i]);
+    for (int i = 0; i < ACTORS_PEERS; i++)
+        peer_leave(&actors->peers[i]);
     scene_end(&actors->scene);
     for (int i = 0; i < ACTORS_CLIENTS; i++) {
         text_fini(&actors->clients[i].sending);

@@ -14,8 +14,8 @@ enum {
     ACTORS_CLIENTS = 3,
     ACTORS_PEERS = 4,
     ACTORS_REQUESTS = 64,
-    ACTORS_KINDS = 16, /* of requests */
-    ACTORS_ANSWERS = 16,
+    ACTORS_KINDS = 20, /* of requests */
+    ACTORS_ANSWERS = 18,
     ACTORS_NO_NUMBER = -1,
 };
 
@@ -61,11 +61,12 @@ struct actors {
     struct peer_actor peers[ACTORS_PEERS];
     unsigned version; /* counts the changes that upstream has made */
     unsigned known;   /* the last that a client was told of */
+    bool is_abrupt;   /* the scene ends with whatever is under way */
 };
 
 void actors_begin(struct actors *actors);
 
-/* Lets everything come to its end, and ends the scene. */
+/* Lets everything come to its end, unless that is abrupt, and ends the scene. */
 void actors_end(struct actors *actors);
 
 /* A client in its place: connects, asks, sends, reads, says that it has ended, leaves. */

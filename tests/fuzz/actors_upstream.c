@@ -210,6 +210,9 @@ static const struct {
      "stale-if-error=9\r\nVary: Accept\r\n",
      25, 0, SIZED},
     {"404 Nothing", "Connection: close\r\n", 10, 0, SIZED},
+    {"200 OK", "", 200000, 0, SIZED},
+    {"200 OK", "Transfer-Encoding: chunked\r\n\r\n1f\r\n" SCENE_KEY "\r\n0\r\n\r\n", 0, 0,
+     CHUNKED},
 };
 
 void peer_answer(struct actors *actors, struct peer_actor *peer, unsigned kind)

@@ -53,7 +53,11 @@ static void pass_time(struct actors *actors, unsigned how)
 
 static void make_trouble(struct actors *actors, unsigned how)
 {
-    if ((how & 3) == 0)
+    if (how == 4)
+        actors->is_abrupt = true;
+    else if (how == 5)
+        scene_drain(&actors->scene);
+    else if ((how & 3) == 0)
         actors->scene.is_unwritable = !actors->scene.is_unwritable;
     else if ((how & 3) == 1)
         actors->scene.refuses_connections = !actors->scene.refuses_connections;
@@ -91,7 +95,7 @@ static void play_client(struct actors *actors, enum step step, unsigned who, uns
         client_connect(actors, client);
         break;
     case STEP_ASK:
-        client_ask(actors, client, how % ACTORS_KINDS);
+        client_ask(actors, client, (how & 127) % ACTORS_KINDS);
         if (how >= 128)
             client_send(actors, client, SIZE_MAX);
         break;
@@ -125,7 +129,7 @@ static void play_upstream(struct actors *actors, enum step step, unsigned who,
         peer_read(actors, peer, amount(how));
         break;
     case STEP_ANSWER:
-        peer_answer(actors, peer, how % ACTORS_ANSWERS);
+        peer_answer(actors, peer, (how & 127) % ACTORS_ANSWERS);
         if (how >= 128)
             peer_send(peer, SIZE_MAX);
         break;

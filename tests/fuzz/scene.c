@@ -323,7 +323,22 @@ void scene_advance(struct scene *scene, int64_t ms)
     now_ms += ms;
 }
 
-void scene_end(struct scene *scene)
+static void on_idle(void *arg)
+{
+    const struct scene *scene = arg;
+
+    fuzz_require(scene->station->conns == NULL && scene->station->orphans == NULL,
+                 "idle, but something is left");
+}
+
+void scene_drain(struct scene *scene)
+{
+    scene->station->on_idle = on_idle;
+    scene->station->arg = scene;
+    station_drain(scene->station);
+}
+
+void scene_require_rest(const struct scene *scene)
 {
     const struct upstream_target *target = snapshot->target;
 
@@ -334,16 +349,27 @@ void scene_end(struct scene *scene)
     fuzz_require(atomic_load(&target->waiting) == 0 &&
                      atomic_load(&target->connections) == atomic_load(&target->idle),
                  "a call upstream is left");
+}
+
+void scene_end(struct scene *scene)
+{
     station_close_all(scene->station);
-    scene_turn(scene, 2);
+    while (scene->entries != NULL) /* the last flush */
+        scene_acknowledge(scene, AUDIT_DURABLE);
     trust_unref(scene->trust);
-    worker_free(scene->worker);
+    worker_free(scene->worker); /* opens the last letters */
+    for (; scene->entries != NULL; scene_acknowledge(scene, AUDIT_DURABLE))
+        fuzz_require(scene->entries->on_done == NULL,
+                     "a record is to be told of to a worker that is no more");
+    fuzz_require(atomic_load(&scene->shared.held_bytes) == 0, "held bodies are left");
     station_free(scene->station);
     cache_fini(&scene->cache);
     metrics_free(scene->shared.metrics);
     while (scene->peer_count > 0)
         (void)close(scene->peers[--scene->peer_count]);
     playing = NULL;
-    fuzz_require(atomic_load(&target->connections) == 0, "a slot upstream is left");
+    fuzz_require(atomic_load(&snapshot->target->connections) == 0 &&
+                     atomic_load(&snapshot->target->waiting) == 0,
+                 "a slot upstream is left");
     fuzz_require(count_descriptors() == scene->descriptors, "a descriptor is left");
 }

@@ -46,8 +46,14 @@ const char *scene_token(void);
 
 void scene_begin(struct scene *scene);
 
-/* Requires that nothing is left: no connection, exchange, record or descriptor. */
+/* Requires that nothing is left: no connection, exchange or call. */
+void scene_require_rest(const struct scene *scene);
+
+/* Ends as the program does, whatever is under way; no slot or descriptor may be left. */
 void scene_end(struct scene *scene);
+
+/* As when the program is told to stop. */
+void scene_drain(struct scene *scene);
 
 /* The event loop's turns, and the clock. */
 void scene_turn(struct scene *scene, unsigned turns);
