@@ -459,9 +459,9 @@ static bool write_pending(struct audit_trail *trail, bool is_last)
         put_what_has_room(trail, &error);
         return false;
     }
+    note_chain(trail);
     tell_all_durable(trail);
     note_checkpoints(trail);
-    note_chain(trail);
     if (!audit_writer_has_room(&trail->writer, trail->state == STATE_UNWRITABLE,
                                &error)) {
         become_unwritable(trail, &error);
