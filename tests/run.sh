@@ -13,7 +13,7 @@ source "$root/deploy/lib/build.sh"
 
 test_packages=(
     check openssl zstd e2fsprogs logrotate systemd mandoc man-db zsh fish
-    dpkg-dev file lintian debootstrap
+    dpkg-dev file lintian debootstrap docker-compose
     spin prometheus
     clang libclang-rt-14-dev
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema python3-yaml
@@ -253,6 +253,7 @@ keep_off() {
 
 prepare() {
     local packages=("${build_packages[@]}" "${test_packages[@]}")
+    ! $is_long || packages+=(buildah)
     ! $wants_browser || packages+=(chromium)
     if $wants_browser && ! command -v npm >/dev/null; then
         packages+=(nodejs npm)
