@@ -72,6 +72,7 @@ static int check_parts(const struct snapshot *snapshot, bool is_offline)
     check_tls(&findings, snapshot);
     check_access(&findings, snapshot);
     check_audit(&findings, snapshot);
+    check_log(&findings, snapshot);
     check_upstream(&findings, snapshot, is_offline);
     check_inert(&findings, snapshot->config);
     findings_print(&findings);

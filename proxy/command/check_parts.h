@@ -23,8 +23,25 @@ void check_access(struct findings *findings, const struct snapshot *snapshot);
 /* The trail's folder, really written to, and its signing key. */
 void check_audit(struct findings *findings, const struct snapshot *snapshot);
 
+/* The log's file. */
+void check_log(struct findings *findings, const struct snapshot *snapshot);
+
 /* The upstream and the API keys; tries neither when offline. */
 void check_upstream(struct findings *findings, const struct snapshot *snapshot,
                     bool is_offline);
+
+/*
+ * What the parts that look at folders share. Makes a file in a folder, writes it out to
+ * the disk and removes it; or a folder within a folder, and in that a file. An errno, or
+ * 0: it can be done.
+ */
+int check_folder_write(const char *folder);
+int check_folder_make(const char *within);
+
+/* What to do about that errno. */
+const char *check_folder_advice(int errnum);
+
+/* The user that the check runs as. */
+const char *check_user_name(void);
 
 #endif

@@ -367,7 +367,15 @@ def samples():
             yield pytest.param(document, id=str(path.relative_to(ROOT)))
     readme = (ROOT / "README.md").read_text()
     for i, text in enumerate(re.findall(r"<<'JSON'\n(.*?)^JSON$|^```json\n(.*?)^```$", readme, re.M | re.S)):
-        yield pytest.param(json.loads(text[0] or text[1]), id=f"README.md[{i}]")
+        yield pytest.param(whole(text[0] or text[1]), id=f"README.md[{i}]")
+
+
+def whole(text):
+    """The document of which a text may be a part: members of a configuration, or one client."""
+    if text.startswith('"'):
+        return {**BASES["psgate"], **json.loads("{" + text + "}")}
+    document = json.loads(text)
+    return {"clients": [document]} if "name" in document else document
 
 
 SAMPLES = list(samples())

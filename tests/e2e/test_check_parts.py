@@ -205,11 +205,11 @@ def test_a_folder_that_is_there_or_can_be_made_is_fine(gateway, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_below_a_missing_one_and_a_file_are_problems(gateway, tmp_path):
+def test_a_file_in_its_place_is_a_problem_and_a_missing_folder_above_a_warning(gateway, tmp_path):
     (tmp_path / "file").touch()
-    for path in (tmp_path / "a" / "b", tmp_path / "file"):
+    for path, mark in ((tmp_path / "file", "problem"), (tmp_path / "file" / "b", "problem"), (tmp_path / "a" / "b", "warning")):
         rows, result = check(gateway, **audit(path))
-        assert rows["audit.directory"][0][0] == "problem" and str(path) in result.stderr
+        assert rows["audit.directory"][0][0] == mark and str(path.parent) in result.stderr
 
 
 def test_a_disk_that_is_read_only_is_a_problem(gateway, tmpfs):  # noqa: F811
@@ -232,6 +232,19 @@ def test_a_signing_key_is_read(gateway):
     gateway.command("audit", "keygen", gateway.folder)
     rows, _ = check(gateway, audit={"signing_key_file": "audit-signing-key.pem"})
     assert rows["audit.signing_key_file"][0][0] == "ok"
+
+
+# -- the log's file ----------------------------------------------------------------------------------
+
+
+def test_a_log_file_that_can_be_written_or_not(gateway, tmp_path):
+    (tmp_path / "there.log").write_text("a line\n")
+    (tmp_path / "folder").mkdir()
+    for path, mark in (("there.log", "ok"), ("new.log", "ok"), ("folder", "problem"), ("there.log/x", "problem"), ("a/b.log", "warning")):
+        rows, _ = check(gateway, log={"file": str(tmp_path / path)})
+        assert rows["log.file"][0][0] == mark, path
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "there.log"]
+    assert (tmp_path / "there.log").read_text() == "a line\n"
 
 
 # -- upstream ----------------------------------------------------------------------------------------
