@@ -44,6 +44,8 @@ class Machine:
         self.must("mkdir", "-p", "/run/systemd/system")
         # Of an image maker's that forbids starting services: here they may, and are not.
         self.must("rm", "-f", "/usr/sbin/policy-rc.d")
+        # The index of all manual pages would be made anew by each command.
+        self.must("rm", "-f", "/var/lib/man-db/auto-update")
         self.write("/usr/local/sbin/systemctl", SYSTEMCTL, mode="0755")
 
     def close(self):
