@@ -46,12 +46,11 @@ static const char *const deadly[] = {
 #if !CONFINE_SANITIZED
     "execve ptrace process_vm_readv",
 #endif
-    "execveat fork vfork process_vm_writev mount umount2 pivot_root chroot unshare setns",
-    "bpf perf_event_open init_module finit_module kexec_load kexec_file_load reboot "
-    "swapon",
-    "setuid setgid setreuid setregid setresuid setresgid setgroups capset keyctl add_key",
-    "request_key userfaultfd io_uring_setup open_by_handle_at settimeofday clock_settime",
-    "memfd_create modify_ldt",
+    "execveat fork vfork process_vm_writev open_by_handle_at userfaultfd memfd_create",
+    "mount umount2 pivot_root chroot unshare setns bpf perf_event_open io_uring_setup",
+    "init_module finit_module kexec_load kexec_file_load reboot swapon modify_ldt",
+    "setuid setgid setreuid setregid setresuid setresgid setgroups capset keyctl",
+    "add_key request_key settimeofday clock_settime",
 };
 
 /* Takes the next word off *rest, into word. False at the end. */
