@@ -10,24 +10,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_output.h"
+#include "gateway/crew.h"
 #include "gateway/health.h"
 #include "gateway/listeners.h"
 #include "gateway/metrics.h"
-#include "gateway/pulse.h"
 #include "gateway/station.h"
 #include "gateway/watch.h"
-
-/* A worker's thread with what it serves, and the letters that the main thread sends it.
- */
-struct crew {
-    struct gateway *gateway;
-    struct worker *worker;
-    struct station *station;
-    pthread_t thread;
-    bool has_thread;
-    struct letter adopt, drain, stop, idle;
-    bool is_idle; /* drained; main thread's */
-};
 
 struct gateway {
     char *path, *sandbox_url;
@@ -37,10 +25,8 @@ struct gateway {
     struct stations shared;
     struct cache cache;
     struct health health;
-    struct crew *crews;
-    size_t crew_count, idle_crews;
     struct mailbox *mailbox; /* the main thread's */
-    struct pulse *pulse;
+    struct crew *crew;
     struct watch *watch; /* on the clients file; NULL: draining */
     struct text refusal; /* what was last said of it, and for which file */
     struct file_identity refused;
@@ -49,129 +35,20 @@ struct gateway {
     struct gateway_hooks hooks; /* all NULL: none */
     void *hooks_arg;
 
-    pthread_mutex_t lock; /* over adoption, the pointer to the snapshot, and state */
+    pthread_mutex_t lock; /* over the pointer to the snapshot, and state */
     struct gateway_state state;
-    pthread_cond_t adopted;
-    size_t adoptions_left;
-    struct error adoption_error; /* of the last adoption that failed */
-    bool has_adoption_failed;
 };
 
 /* How long a stop waits for records that are under way. */
 enum { LAST_FLUSH_MS = 5000, KEYS_END_MS = 500 };
 
-#define CREW_OF(letter_, member)                                                         \
-    ((struct crew *)(void *)((char *)(letter_)-offsetof(struct crew, member)))
-
-/* Letters to the workers */
-
-static void on_adopt(struct letter *letter)
-{
-    struct crew *crew = CREW_OF(letter, adopt);
-    struct gateway *gateway = crew->gateway;
-    struct error error;
-    bool is_adopted =
-        station_adopt(crew->station, gateway->snapshot, gateway->listeners.list,
-                      gateway->listeners.count, &error);
-
-    (void)pthread_mutex_lock(&gateway->lock);
-    if (!is_adopted) {
-        gateway->has_adoption_failed = true;
-        gateway->adoption_error = error;
-    }
-    gateway->adoptions_left--;
-    (void)pthread_cond_signal(&gateway->adopted);
-    (void)pthread_mutex_unlock(&gateway->lock);
-}
-
-static void on_drain(struct letter *letter)
-{
-    station_drain(CREW_OF(letter, drain)->station);
-}
-
-static void on_stop(struct letter *letter)
-{
-    struct crew *crew = CREW_OF(letter, stop);
-
-    station_close_all(crew->station);
-    worker_stop(crew->worker);
-}
-
-/* Letter back: this worker has drained. */
-static void on_crew_idle(struct letter *letter)
-{
-    struct crew *crew = CREW_OF(letter, idle);
-    struct gateway *gateway = crew->gateway;
-
-    if (crew->is_idle)
-        return;
-    crew->is_idle = true;
-    if (++gateway->idle_crews == gateway->crew_count)
-        gateway->on_drained(gateway->arg);
-}
-
-static void on_station_idle(void *arg)
-{
-    struct crew *crew = arg;
-
-    mailbox_send(crew->gateway->mailbox, &crew->idle);
-}
-
-/*
- * Puts the gateway's snapshot and listeners in force everywhere. Waits: when it returns
- * no worker knows the old ones, so that they can be freed.
- */
+/* In force from now on: what the gateway has. Waits until no worker knows the old. */
 static bool adopt_everywhere(struct gateway *gateway, struct error *error)
 {
-    const struct config *config = gateway->snapshot->config;
+    const struct config_limits *limits = &gateway->snapshot->config->limits;
 
-    atomic_store(&gateway->shared.max_connections, (unsigned)config->limits.connections);
-    (void)pthread_mutex_lock(&gateway->lock);
-    gateway->adoptions_left = gateway->crew_count;
-    gateway->has_adoption_failed = false;
-    for (size_t i = 0; i < gateway->crew_count; i++)
-        mailbox_send(gateway->crews[i].worker->mailbox, &gateway->crews[i].adopt);
-    while (gateway->adoptions_left > 0)
-        (void)pthread_cond_wait(&gateway->adopted, &gateway->lock);
-    *error = gateway->adoption_error;
-    (void)pthread_mutex_unlock(&gateway->lock);
-    return !gateway->has_adoption_failed;
-}
-
-/* Workers */
-
-static void *run_crew(void *arg)
-{
-    struct crew *crew = arg;
-
-    worker_run(crew->worker);
-    return NULL;
-}
-
-static bool start_crew(struct crew *crew, struct gateway *gateway, unsigned index,
-                       struct error *error)
-{
-    int errnum;
-
-    crew->gateway = gateway;
-    crew->adopt.open = on_adopt;
-    crew->drain.open = on_drain;
-    crew->stop.open = on_stop;
-    crew->idle.open = on_crew_idle;
-    crew->worker = worker_new(index, error);
-    if (crew->worker == NULL)
-        return false;
-    crew->station = station_new(&gateway->shared, crew->worker, error);
-    if (crew->station == NULL)
-        return false;
-    crew->station->on_idle = on_station_idle;
-    crew->station->arg = crew;
-    errnum = pthread_create(&crew->thread, NULL, run_crew, crew);
-    if (errnum != 0)
-        return error_set_errno(error, errnum, "cannot start a worker's thread");
-    crew->has_thread = true;
-    pulse_add(gateway->pulse, crew->worker->mailbox);
-    return true;
+    atomic_store(&gateway->shared.max_connections, (unsigned)limits->connections);
+    return crew_adopt(gateway->crew, gateway->snapshot, &gateway->listeners, error);
 }
 
 static size_t worker_count(const struct config *config)
@@ -181,36 +58,6 @@ static size_t worker_count(const struct config *config)
     if (config->workers > 0)
         return (size_t)config->workers;
     return cores > 0 ? (size_t)cores : 1;
-}
-
-static bool start_crews(struct gateway *gateway, struct error *error)
-{
-    size_t count = worker_count(gateway->snapshot->config);
-
-    gateway->crews = calloc(count, sizeof(*gateway->crews));
-    gateway->pulse = pulse_new(gateway->mailbox, count);
-    if (gateway->crews == NULL || gateway->pulse == NULL)
-        return error_set(error, "out of memory");
-    for (size_t i = 0; i < count; i++) {
-        gateway->crew_count++;
-        if (!start_crew(&gateway->crews[i], gateway, (unsigned)i, error))
-            return false;
-    }
-    return true;
-}
-
-static void stop_crew(struct crew *crew)
-{
-    if (!crew->has_thread)
-        return;
-    mailbox_send(crew->worker->mailbox, &crew->stop);
-    (void)pthread_join(crew->thread, NULL);
-}
-
-static void free_crew(struct crew *crew)
-{
-    worker_free(crew->worker); /* opens the last letters and frees what was retired */
-    station_free(crew->station);
 }
 
 /* Connections need descriptors, two each: ask for what the hard limit gives. */
@@ -322,7 +169,9 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
         return false;
     if (gateway->snapshot->jwks != NULL && !jwks_start(gateway->snapshot->jwks, error))
         return false;
-    if (!start_crews(gateway, error) || !adopt_everywhere(gateway, error))
+    gateway->crew = crew_new(&gateway->shared, gateway->mailbox, worker_count(config),
+                             gateway->on_drained, gateway->arg, error);
+    if (gateway->crew == NULL || !adopt_everywhere(gateway, error))
         return false;
     gateway->watch = watch_new(base, on_clients_changed, gateway, error);
     return gateway->watch != NULL && watch_clients(gateway, error);
@@ -349,19 +198,16 @@ struct gateway *gateway_start(const struct gateway_options *options,
 {
     struct gateway *gateway;
 
+    (void)error_set(error, "out of memory");
     /* A reload may bring the first issuer, and then there are threads. */
-    if (!jwks_init_library(error))
-        return NULL;
-    gateway = calloc(1, sizeof(*gateway));
+    gateway = jwks_init_library(error) ? calloc(1, sizeof(*gateway)) : NULL;
     if (gateway == NULL) {
-        (void)error_set(error, "out of memory");
         inherited_free(options->inherited);
         return NULL;
     }
     health_init(&gateway->health);
     gateway->shared.health = &gateway->health;
     (void)pthread_mutex_init(&gateway->lock, NULL);
-    (void)pthread_cond_init(&gateway->adopted, NULL);
     gateway->path = strdup(options->path);
     gateway->sandbox_url =
         options->sandbox_url != NULL ? strdup(options->sandbox_url) : NULL;
@@ -373,7 +219,7 @@ struct gateway *gateway_start(const struct gateway_options *options,
         gateway_free(gateway);
         return NULL;
     }
-    gateway->state = (struct gateway_state){.workers = gateway->crew_count,
+    gateway->state = (struct gateway_state){.workers = crew_count(gateway->crew),
                                             .was_reload_good = true,
                                             .loaded_ms = clock_wall_ms()};
     snapshot_warn_inert(gateway->snapshot);
@@ -398,7 +244,7 @@ unsigned gateway_generation(const struct gateway *gateway)
 bool gateway_ask_workers(struct gateway *gateway, void (*on_alive)(void *arg), void *arg,
                          size_t *silent)
 {
-    return pulse_feel(gateway->pulse, on_alive, arg, silent);
+    return crew_ask(gateway->crew, on_alive, arg, silent);
 }
 
 /* Reload */
@@ -485,7 +331,7 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
     struct listeners old = gateway->listeners;
     struct error error;
 
-    if (worker_count(fresh->config) != gateway->crew_count)
+    if (worker_count(fresh->config) != crew_count(gateway->crew))
         log_warn("the number of workers changes only at the next start");
     use_log(fresh->config, log);
     if (fresh->jwks != NULL && !jwks_start(fresh->jwks, &error))
@@ -683,8 +529,7 @@ void gateway_drain(struct gateway *gateway)
     close_listeners(gateway);
     watch_free(gateway->watch);
     gateway->watch = NULL;
-    for (size_t i = 0; i < gateway->crew_count; i++)
-        mailbox_send(gateway->crews[i].worker->mailbox, &gateway->crews[i].drain);
+    crew_drain(gateway->crew);
 }
 
 void gateway_free(struct gateway *gateway)
@@ -692,21 +537,15 @@ void gateway_free(struct gateway *gateway)
     if (gateway == NULL)
         return;
     watch_free(gateway->watch);
-    if (gateway->pulse != NULL)
-        pulse_hush(gateway->pulse);
-    for (size_t i = 0; i < gateway->crew_count; i++)
-        stop_crew(&gateway->crews[i]);
+    crew_stop(gateway->crew);
     /* Letters about records come in before anything that they are about is freed. */
     if (gateway->shared.trail != NULL &&
         !audit_trail_flush(gateway->shared.trail, LAST_FLUSH_MS))
         log_error("audit: the disk does not take the last records");
-    /* Only now: until the last has stopped they may send each other letters. */
-    for (size_t i = 0; i < gateway->crew_count; i++)
-        free_crew(&gateway->crews[i]);
+    crew_clear(gateway->crew);
     audit_trail_free(gateway->shared.trail);
-    mailbox_free(gateway->mailbox); /* may still hold letters from the crews */
-    pulse_free(gateway->pulse);
-    free(gateway->crews);
+    mailbox_free(gateway->mailbox); /* may still hold letters from the crew */
+    crew_free(gateway->crew);
     cache_fini(&gateway->cache);
     if (gateway->snapshot != NULL)
         jwks_stop(gateway->snapshot->jwks, KEYS_END_MS);
@@ -714,7 +553,6 @@ void gateway_free(struct gateway *gateway)
     rates_free(gateway->shared.rates);
     metrics_free(gateway->shared.metrics);
     close_listeners(gateway);
-    (void)pthread_cond_destroy(&gateway->adopted);
     (void)pthread_mutex_destroy(&gateway->lock);
     health_fini(&gateway->health);
     free(gateway->path);
