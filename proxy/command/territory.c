@@ -7,13 +7,13 @@
 #include "base/log.h"
 #include "confine/confine.h"
 
-enum { MOST_PATHS = 512, LOW_PORTS = 1024 };
+enum { LOW_PORTS = 1024 };
 
 struct list {
-    struct arena arena;
-    struct confine_path paths[MOST_PATHS];
-    size_t count;
-    bool has_failed; /* out of memory or of places */
+    struct arena arena; /* of the paths' texts */
+    struct confine_path *paths;
+    size_t count, capacity;
+    bool has_failed; /* out of memory */
 };
 
 /* What resolving names, trusting certificates, and the C library read. */
@@ -30,13 +30,37 @@ static const char *const system_paths[] = {
     "/sys/devices/system/cpu",
 };
 
+static bool has(const struct list *list, const char *path, enum confine_access access)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->paths[i].access == access && strcmp(list->paths[i].path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool make_room(struct list *list)
+{
+    size_t capacity = list->capacity > 0 ? 2 * list->capacity : 32;
+    struct confine_path *paths;
+
+    if (list->count < list->capacity)
+        return true;
+    paths = realloc(list->paths, capacity * sizeof(*paths));
+    if (paths == NULL)
+        return false;
+    list->paths = paths;
+    list->capacity = capacity;
+    return true;
+}
+
+/* Once each: most of a configuration's files lie in the same few folders. */
 static void add(struct list *list, const char *path, enum confine_access access)
 {
-    if (list->count == MOST_PATHS || path == NULL) {
+    if (path == NULL || (!has(list, path, access) && !make_room(list)))
         list->has_failed = true;
-        return;
-    }
-    list->paths[list->count++] = (struct confine_path){path, access};
+    else if (!has(list, path, access))
+        list->paths[list->count++] = (struct confine_path){path, access};
 }
 
 static void add_folder(struct list *list, const char *file, enum confine_access access)
@@ -83,10 +107,21 @@ static void add_keys(struct list *list, const struct config *config)
     add_file(list, config->audit.signing_key_file);
 }
 
+/* OpenSSL's own settings of where the system's store is. */
+static void add_store(struct list *list)
+{
+    const char *folder = getenv("SSL_CERT_DIR");
+
+    add_file(list, getenv("SSL_CERT_FILE"));
+    if (folder != NULL)
+        add(list, folder, CONFINE_READ);
+}
+
 static void collect(struct list *list, const struct config *config)
 {
     for (size_t i = 0; i < sizeof(system_paths) / sizeof(system_paths[0]); i++)
         add(list, system_paths[i], CONFINE_READ);
+    add_store(list);
     for (size_t i = 0; i < config->listen_count; i++)
         add_listener(list, &config->listen[i]);
     add_listener(list, &config->admin.endpoint);
@@ -104,13 +139,18 @@ static void collect(struct list *list, const struct config *config)
     add(list, config->audit.directory, CONFINE_WRITE);
 }
 
+static bool is_low_port(const struct config_listen *listen)
+{
+    return listen->host != NULL && listen->port != 0 && listen->port < LOW_PORTS;
+}
+
 static bool has_low_port(const struct config *config)
 {
     for (size_t i = 0; i < config->listen_count; i++) {
-        if (config->listen[i].port != 0 && config->listen[i].port < LOW_PORTS)
+        if (is_low_port(&config->listen[i]))
             return true;
     }
-    return false;
+    return is_low_port(&config->admin.endpoint) || is_low_port(&config->admin.metrics);
 }
 
 static bool judge(enum confine_result result, const char *what)
@@ -122,20 +162,17 @@ static bool judge(enum confine_result result, const char *what)
 
 bool territory_confine(const struct config *config, struct error *error)
 {
-    struct list *list = calloc(1, sizeof(*list));
+    struct list list = {.count = 0};
     bool is_done;
 
-    if (list == NULL)
-        return error_set(error, "out of memory");
-    collect(list, config);
-    is_done = list->has_failed
-                  ? error_set(error, "the configuration names too many files to confine "
-                                     "the process to")
+    collect(&list, config);
+    is_done = list.has_failed
+                  ? error_set(error, "out of memory")
                   : confine_capabilities(has_low_port(config), error) &&
-                        judge(confine_files(list->paths, list->count, error),
+                        judge(confine_files(list.paths, list.count, error),
                               "Landlock: files are kept apart by their modes alone") &&
                         judge(confine_calls(error), "seccomp filters");
-    arena_fini(&list->arena);
-    free(list);
+    arena_fini(&list.arena);
+    free(list.paths);
     return is_done;
 }
