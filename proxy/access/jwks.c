@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "access/libcurl.h"
 #include "base/clock.h"
 
 /* Lists of issuers */
@@ -64,17 +65,12 @@ bool jwks_replace_keys(struct jwks *jwks, size_t index, struct jwk_set *keys)
 
 /* Life */
 
-bool jwks_init_library(struct error *error)
-{
-    return jwks_fetch_init_library(error);
-}
-
 static void destroy(struct jwks *jwks)
 {
     for (size_t i = 0; i < jwks->count; i++)
         jwks_fetch_end(&jwks->sources[i].fetch, jwks->multi);
     if (jwks->multi != NULL)
-        (void)curl_multi_cleanup(jwks->multi);
+        (void)libcurl.multi_cleanup(jwks->multi);
     jwks_return_issuers(jwks->issuers);
     (void)pthread_cond_destroy(&jwks->ended);
     (void)pthread_mutex_destroy(&jwks->lock);
@@ -130,7 +126,7 @@ void jwks_want(struct jwks *jwks, size_t issuer)
     struct jwks_source *source = &jwks->sources[issuer];
 
     if (!atomic_exchange(&source->is_wanted, true))
-        (void)curl_multi_wakeup(jwks->multi);
+        (void)libcurl.multi_wakeup(jwks->multi);
 }
 
 /* Signals are other threads' business; a broken connection must raise none. */
@@ -175,7 +171,7 @@ void jwks_stop(struct jwks *jwks, int64_t wait_ms)
     if (jwks == NULL || !jwks->has_thread)
         return;
     if (!atomic_exchange(&jwks->is_stopping, true))
-        (void)curl_multi_wakeup(jwks->multi);
+        (void)libcurl.multi_wakeup(jwks->multi);
     if (wait_ms > 0 && wait_for_end(jwks, wait_ms)) {
         (void)pthread_join(jwks->thread, NULL);
         jwks->has_thread = false;

@@ -33,9 +33,6 @@ struct jwks_issuers {
 
 struct jwks;
 
-/* Once a process, before it has a second thread; may be called again. */
-bool jwks_init_library(struct error *error) MUST_CHECK;
-
 /*
  * Reads the files of the configuration; keys of a URL that previous (may be NULL) has
  * fetched already are taken over. Fetches nothing yet. NULL when there were problems,

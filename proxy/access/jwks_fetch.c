@@ -1,23 +1,7 @@
 #include "access/jwks_fetch.h"
 
-#include <pthread.h>
-
 #include "access/jwk.h"
-
-static pthread_once_t library_once = PTHREAD_ONCE_INIT;
-static CURLcode library_code;
-
-static void init_library(void)
-{
-    library_code = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-bool jwks_fetch_init_library(struct error *error)
-{
-    (void)pthread_once(&library_once, init_library);
-    return library_code == CURLE_OK || error_set(error, "cannot set up libcurl: %s",
-                                                 curl_easy_strerror(library_code));
-}
+#include "access/libcurl.h"
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 {
@@ -45,12 +29,12 @@ static size_t on_head(char *bytes, size_t size, size_t count, void *arg)
 
 static bool set_number(CURL *easy, CURLoption option, long value)
 {
-    return curl_easy_setopt(easy, option, value) == CURLE_OK;
+    return libcurl.easy_setopt(easy, option, value) == CURLE_OK;
 }
 
 static bool set_text(CURL *easy, CURLoption option, const char *value)
 {
-    return curl_easy_setopt(easy, option, value) == CURLE_OK;
+    return libcurl.easy_setopt(easy, option, value) == CURLE_OK;
 }
 
 /* Whom to trust: only these authorities, or the system's. */
@@ -66,7 +50,7 @@ static bool set_trust(CURL *easy, struct span authorities)
         return false;
     return authorities.len == 0 ||
            (set_text(easy, CURLOPT_CAPATH, NULL) &&
-            curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob) == CURLE_OK);
+            libcurl.easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob) == CURLE_OK);
 }
 
 static bool set_bounds(CURL *easy)
@@ -95,25 +79,25 @@ static bool set_request(CURL *easy, const char *url)
 
 static bool set_callbacks(CURL *easy, struct jwks_fetch *fetch)
 {
-    return curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->fault) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch) == CURLE_OK;
+    return libcurl.easy_setopt(easy, CURLOPT_PRIVATE, fetch) == CURLE_OK &&
+           libcurl.easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->fault) == CURLE_OK &&
+           libcurl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+           libcurl.easy_setopt(easy, CURLOPT_WRITEDATA, fetch) == CURLE_OK &&
+           libcurl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
+           libcurl.easy_setopt(easy, CURLOPT_HEADERDATA, fetch) == CURLE_OK;
 }
 
 bool jwks_fetch_begin(struct jwks_fetch *fetch, CURLM *multi, const char *url,
                       struct span authorities, struct error *error)
 {
-    CURL *easy = curl_easy_init();
+    CURL *easy = libcurl.easy_init();
 
     *fetch = (struct jwks_fetch){.easy = easy};
     if (easy != NULL && set_callbacks(easy, fetch) && set_trust(easy, authorities) &&
         set_bounds(easy) && set_request(easy, url) &&
-        curl_multi_add_handle(multi, easy) == CURLM_OK)
+        libcurl.multi_add_handle(multi, easy) == CURLM_OK)
         return true;
-    curl_easy_cleanup(easy);
+    libcurl.easy_cleanup(easy);
     fetch->easy = NULL;
     return error_set(error, "libcurl cannot do what is asked of it (is it the one that "
                             "psgate was built for, and is memory out?)");
@@ -128,8 +112,8 @@ bool jwks_fetch_judge(struct jwks_fetch *fetch, CURLcode code, struct error *err
     if (code != CURLE_OK)
         return error_set(error, "%s",
                          fetch->fault[0] != '\0' ? fetch->fault
-                                                 : curl_easy_strerror(code));
-    (void)curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+                                                 : libcurl.easy_strerror(code));
+    (void)libcurl.easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status >= 300 && status < 400)
         return error_set(error,
                          "the answer is %ld, a redirect, which is not followed (put the "
@@ -142,8 +126,8 @@ void jwks_fetch_end(struct jwks_fetch *fetch, CURLM *multi)
 {
     if (fetch->easy == NULL)
         return;
-    (void)curl_multi_remove_handle(multi, fetch->easy);
-    curl_easy_cleanup(fetch->easy);
+    (void)libcurl.multi_remove_handle(multi, fetch->easy);
+    libcurl.easy_cleanup(fetch->easy);
     text_fini(&fetch->body);
     fetch->easy = NULL;
 }

@@ -29,9 +29,6 @@ struct jwks_fetch {
     char fault[CURL_ERROR_SIZE];
 };
 
-/* Once a process, before any other thread runs; may be called again. */
-bool jwks_fetch_init_library(struct error *error) MUST_CHECK;
-
 /*
  * Begins: the handle is the multi's until jwks_fetch_end. authorities are the PEM
  * certificates that are trusted, borrowed until then; empty: the system's. fetch must not

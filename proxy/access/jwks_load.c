@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "access/libcurl.h"
 #include "base/clock.h"
 #include "base/file.h"
 
@@ -145,9 +146,9 @@ static void load_issuer(struct jwks *jwks, const struct config *config, size_t i
 
 static bool prepare_fetching(struct jwks *jwks, struct error *error)
 {
-    if (!jwks_init_library(error))
+    if (!libcurl_load(error))
         return false;
-    jwks->multi = curl_multi_init();
+    jwks->multi = libcurl.multi_init();
     return jwks->multi != NULL || error_set(error, "out of memory");
 }
 

@@ -1,5 +1,6 @@
 #include "access/jwks_internal.h"
 
+#include "access/libcurl.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -77,7 +78,7 @@ static void finish_fetches(struct jwks *jwks)
     const CURLMsg *message;
     int left;
 
-    while ((message = curl_multi_info_read(jwks->multi, &left)) != NULL) {
+    while ((message = libcurl.multi_info_read(jwks->multi, &left)) != NULL) {
         CURLcode code = message->data.result;
 
         for (size_t i = 0; i < jwks->count; i++) {
@@ -147,12 +148,12 @@ void *jwks_renew(void *argument)
     while (!atomic_load(&jwks->is_stopping)) {
         int pause_ms = begin_due(jwks);
 
-        (void)curl_multi_perform(jwks->multi, &running);
+        (void)libcurl.multi_perform(jwks->multi, &running);
         finish_fetches(jwks);
         /* What has just ended may be due again sooner than that. */
         if (running == 0)
             pause_ms = begin_due(jwks);
-        (void)curl_multi_poll(jwks->multi, NULL, 0, pause_ms, NULL);
+        (void)libcurl.multi_poll(jwks->multi, NULL, 0, pause_ms, NULL);
     }
     for (size_t i = 0; i < jwks->count; i++)
         jwks_fetch_end(&jwks->sources[i].fetch, jwks->multi);

@@ -196,11 +196,9 @@ static struct snapshot *load(const struct gateway *gateway,
 struct gateway *gateway_start(const struct gateway_options *options,
                               struct problems *problems, struct error *error)
 {
-    struct gateway *gateway;
+    struct gateway *gateway = calloc(1, sizeof(*gateway));
 
     (void)error_set(error, "out of memory");
-    /* A reload may bring the first issuer, and then there are threads. */
-    gateway = jwks_init_library(error) ? calloc(1, sizeof(*gateway)) : NULL;
     if (gateway == NULL) {
         inherited_free(options->inherited);
         return NULL;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "access/key_server.h"
+#include "access/libcurl.h"
 #include "access/signing.h"
 #include "base/clock.h"
 #include "support/folder.h"
@@ -38,7 +39,7 @@ int64_t __wrap_clock_monotonic_ms(void)
 static void put_forward(struct jwks *jwks, int64_t ms)
 {
     atomic_fetch_add(&now_ms, ms);
-    (void)curl_multi_wakeup(jwks->multi);
+    (void)libcurl.multi_wakeup(jwks->multi);
 }
 
 static void make_set(struct text *text, const char *kid)

@@ -438,6 +438,12 @@ def test_reloads_in_a_row_while_requests_run(place, keys):
     assert load.failures == []
 
 
+def maps_libcurl(gateway):
+    """Whether the process has loaded it."""
+    with open(f"/proc/{gateway.pid}/maps") as maps:
+        return "libcurl" in maps.read()
+
+
 def test_an_issuer_may_come_and_go_with_reloads(place, keys):
     server = place.server()
     server.answers["/keys"] = key_set(keys["old"])
@@ -454,11 +460,13 @@ def test_an_issuer_may_come_and_go_with_reloads(place, keys):
 
     put(None, token_client)
     stage.start()
+    assert not maps_libcurl(stage.gateway), "it brings some 40 libraries along, which nobody needs yet"
     assert stage.whoami(old) == 401
     for _ in range(2):
         put([{"issuer": ISSUER, "audience": ["psgate"], "jwks_url": server.url()}], [*token_client, jwt_client])
         stage.reload()
         await_name(stage, old)
+        assert maps_libcurl(stage.gateway)
         put(None, token_client)
         stage.reload()
         assert stage.whoami(old) == 401
