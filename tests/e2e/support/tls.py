@@ -21,6 +21,11 @@ class Authority:
     def _openssl(self, *arguments):
         result = subprocess.run(["openssl", *arguments], cwd=self.folder, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def ca_hash(self):
+        """The CA's name as a folder of authorities has it (openssl rehash)."""
+        return self._openssl("x509", "-noout", "-subject_hash", "-in", "ca.pem").strip()
 
     @staticmethod
     def _new_key(name):
