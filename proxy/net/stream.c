@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "net/stream_internal.h"
+#include "net/tls_socket.h"
 
 enum { FLUSH_VECTORS = 16 };
 
@@ -181,7 +182,7 @@ bool stream_init_accepted(struct stream *stream, struct worker *worker, int fd,
     SSL *ssl = context != NULL ? SSL_new(context) : NULL;
 
     prepare(stream, worker, fd, ssl, events, owner);
-    if (context != NULL && (ssl == NULL || SSL_set_fd(ssl, fd) != 1)) {
+    if (context != NULL && (ssl == NULL || !tls_socket_attach(stream))) {
         stream_close(stream);
         return false;
     }
@@ -216,7 +217,7 @@ bool stream_init_connecting(struct stream *stream, struct worker *worker,
         break_off(stream, STREAM_CONNECT_FAILED, errnum);
         return false;
     }
-    if (ssl != NULL && SSL_set_fd(ssl, fd) != 1) {
+    if (ssl != NULL && !tls_socket_attach(stream)) {
         break_off(stream, STREAM_NO_MEMORY, 0);
         return false;
     }

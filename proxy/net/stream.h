@@ -62,6 +62,7 @@ struct stream {
     SSL *ssl; /* NULL iff plain */
     int fd;   /* -1 once closed */
     bool is_open, is_connecting, wants_read, is_finishing, has_more, is_corked;
+    bool is_dry; /* TLS: in this read the socket has given all that it had */
     enum stream_fault fault;
     int errnum;           /* the errno behind CONNECT_FAILED and RESET */
     uint32_t retry_bytes; /* TLS: the record that must be written again as it was */

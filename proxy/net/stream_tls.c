@@ -39,7 +39,7 @@ static enum stream_status tls_read(struct stream *stream, char *buffer, size_t c
 {
     size_t used = 0;
 
-    stream->has_more = false;
+    stream->has_more = stream->is_dry = false;
     while (used < capacity) {
         int n;
 
@@ -151,6 +151,7 @@ static enum stream_status tls_handshake(struct stream *stream, bool *wants_write
 {
     int result, errnum, why;
 
+    stream->is_dry = false;
     ERR_clear_error();
     errno = 0;
     result = SSL_do_handshake(stream->ssl);

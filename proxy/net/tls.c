@@ -61,6 +61,7 @@ static SSL_CTX *new_context(const SSL_METHOD *method, struct error *error)
     (void)SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                         SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                         SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(context, 1); /* whole records, not each head by itself */
     return context;
 }
 
@@ -153,6 +154,8 @@ SSL_CTX *tls_server_context(const struct tls_server_options *options, struct err
                                          sizeof(session_scope) - 1);
     /* Tickets only: a session cache would be a lock that all workers share. */
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    /* One a connection, as Go has it: OpenSSL makes two, and the other is hardly used. */
+    (void)SSL_CTX_set_num_tickets(context, 1);
     if (load_identity(context, options, error) &&
         load_client_authority(context, options, error))
         return context;
