@@ -56,7 +56,7 @@ struct span span_trim(struct span text)
     return text;
 }
 
-bool span_matches_glob(struct span text, struct span glob)
+static bool matches_glob(struct span text, struct span glob)
 {
     size_t t = 0, g = 0;
     size_t star = SIZE_MAX, resume = 0; /* the last '*' seen, and where its run ends */
@@ -78,6 +78,13 @@ bool span_matches_glob(struct span text, struct span glob)
     while (g < glob.len && glob.at[g] == '*')
         g++;
     return g == glob.len;
+}
+
+bool span_matches_glob(struct span text, struct span glob)
+{
+    bool is_any = glob.len == 1 && glob.at[0] == '*'; /* the commonest of all */
+
+    return is_any || matches_glob(text, glob);
 }
 
 bool span_to_number(struct span text, uint64_t max, uint64_t *value)

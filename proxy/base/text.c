@@ -40,7 +40,7 @@ bool text_reserve(struct text *text, size_t len)
     return true;
 }
 
-void text_add(struct text *text, struct span bytes)
+void text_add_slowly(struct text *text, struct span bytes)
 {
     if (!text_reserve(text, bytes.len))
         return;
@@ -48,11 +48,6 @@ void text_add(struct text *text, struct span bytes)
         memcpy(text->bytes + text->len, bytes.at, bytes.len);
     text->len += bytes.len;
     text->bytes[text->len] = '\0';
-}
-
-void text_add_byte(struct text *text, char byte)
-{
-    text_add(text, span_make(&byte, 1));
 }
 
 void text_add_format(struct text *text, const char *format, ...)
@@ -144,18 +139,22 @@ static void add_json_byte(struct text *text, unsigned char byte)
     }
 }
 
+/* Printable ASCII but for the two that a JSON string escapes. */
+static bool is_plain(unsigned char byte)
+{
+    /* A bit for each byte. */
+    static const uint64_t plain[4] = {0xfffffffbULL << 32, 0x7fffffffefffffffULL};
+
+    return (plain[byte / 64] >> byte % 64 & 1) != 0;
+}
+
 /* How many bytes at the start need no escape: mostly all. */
 static size_t plain_length(struct span value)
 {
     size_t len = 0;
 
-    while (len < value.len) {
-        unsigned char byte = (unsigned char)value.at[len];
-
-        if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\')
-            break;
+    while (len < value.len && is_plain((unsigned char)value.at[len]))
         len++;
-    }
     return len;
 }
 

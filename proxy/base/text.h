@@ -26,8 +26,26 @@ void text_clear(struct text *text);
 /* Makes room for so many more bytes. False, and failed, when memory is out. */
 bool text_reserve(struct text *text, size_t len);
 
-void text_add(struct text *text, struct span bytes);
-void text_add_byte(struct text *text, char byte);
+/* Mostly it fits into what is there, and then costs no call. */
+void text_add_slowly(struct text *text, struct span bytes);
+
+static inline void text_add(struct text *text, struct span bytes)
+{
+    if (bytes.len >= text->capacity - text->len || text->failed) {
+        text_add_slowly(text, bytes);
+        return;
+    }
+    if (bytes.len > 0)
+        memcpy(text->bytes + text->len, bytes.at, bytes.len);
+    text->len += bytes.len;
+    text->bytes[text->len] = '\0';
+}
+
+static inline void text_add_byte(struct text *text, char byte)
+{
+    text_add(text, span_make(&byte, 1));
+}
+
 void text_add_format(struct text *text, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Adds a decimal number: for where it is done often. */
