@@ -5,7 +5,7 @@
 # shellcheck disable=SC2034  # for whoever sources this
 build_packages=(
     gcc libc6-dev cmake ninja-build pkg-config
-    libevent-dev libevhtp-dev libssl-dev libjansson-dev libcurl4-openssl-dev libsystemd-dev zlib1g-dev libzstd-dev
+    libevent-dev libevhtp-dev libssl-dev libjansson-dev libcurl4-openssl-dev libhiredis-dev libsystemd-dev zlib1g-dev libzstd-dev
     libseccomp-dev libcap-dev libjs-dygraphs
     curl ca-certificates
 )

@@ -284,6 +284,11 @@ struct rate_answer rate_bucket_look(const struct rate_bucket *bucket, int64_t no
 
 /* Places */
 
+void rate_bucket_adopt(struct rate_bucket *bucket, int64_t full_in_us, int64_t now_us)
+{
+    atomic_store(&bucket->full_at_ns, (now_us + full_in_us) * 1000);
+}
+
 bool rate_slot_acquire(struct rate_slot *slot, struct rate_bucket *bucket)
 {
     int64_t most = atomic_load(&bucket->concurrency);

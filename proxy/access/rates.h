@@ -60,6 +60,9 @@ struct rate_answer {
 struct rate_answer rate_bucket_ask(struct rate_bucket *bucket, int64_t now_us);
 struct rate_answer rate_bucket_look(const struct rate_bucket *bucket, int64_t now_us);
 
+/* Takes over what others have counted: it is full again in so many microseconds. */
+void rate_bucket_adopt(struct rate_bucket *bucket, int64_t full_in_us, int64_t now_us);
+
 /* A place among those that run at once. All-zero holds none. */
 struct rate_slot {
     struct rate_bucket *bucket; /* non-NULL iff a place is held */

@@ -21,6 +21,7 @@ struct scope {
     int64_t ends_ms[MOST_HOLDS];
     int hold_count;
     unsigned in_flight;
+    bool is_marked; /* another gateway's change is under way */
 };
 
 struct generations {
@@ -101,6 +102,13 @@ int generations_count(struct generations *generations)
     return atomic_load_explicit(&generations->count, memory_order_acquire);
 }
 
+struct span generations_name(const struct generations *generations, int number)
+{
+    const struct scope *scope = &generations->scopes[number];
+
+    return span_make(scope->name, scope->name_len);
+}
+
 static void raise_scope(struct scope *scope)
 {
     (void)atomic_fetch_add(&scope->generation, 1);
@@ -160,7 +168,7 @@ bool generations_may_store(struct generations *generations, int number,
 
     (void)pthread_mutex_lock(&generations->lock);
     settle_holds(scope, now_ms);
-    may = scope->in_flight == 0 && scope->hold_count == 0 &&
+    may = scope->in_flight == 0 && !scope->is_marked && scope->hold_count == 0 &&
           atomic_load(&scope->generation) == generation;
     (void)pthread_mutex_unlock(&generations->lock);
     return may;
@@ -210,6 +218,13 @@ uint64_t generations_target_now(struct generations *generations, int target)
 void generations_raise_target(struct generations *generations, int target)
 {
     (void)atomic_fetch_add(&generations->targets[target], 1);
+}
+
+void generations_mark(struct generations *generations, int number, bool is_marked)
+{
+    (void)pthread_mutex_lock(&generations->lock);
+    generations->scopes[number].is_marked = is_marked;
+    (void)pthread_mutex_unlock(&generations->lock);
 }
 
 void generations_raise(struct generations *generations, int number)

@@ -24,15 +24,17 @@ void generations_free(struct generations *generations);
 /* The scope's number; made when it is new. NO_SCOPE when there are too many. */
 int generations_scope(struct generations *generations, struct span name);
 
-/* How many scopes there are: their numbers are below it. */
+/* How many scopes there are: their numbers are below it. A scope's name stays. */
 int generations_count(struct generations *generations);
+struct span generations_name(const struct generations *generations, int scope);
 
 /* The present generation. */
 uint64_t generations_now(struct generations *generations, int scope, int64_t now_ms);
 
 /*
  * Whether what was fetched since that generation may be stored: it is the present one, no
- * change is in flight, and none has ended unknown within the hold.
+ * change is in flight, here or at another gateway, and none has ended unknown within the
+ * hold.
  */
 bool generations_may_store(struct generations *generations, int scope,
                            uint64_t generation, int64_t now_ms);
@@ -57,6 +59,9 @@ enum { GENERATIONS_TARGETS = 16384 };
 int generations_target(const struct generations *generations, struct span target);
 uint64_t generations_target_now(struct generations *generations, int target);
 void generations_raise_target(struct generations *generations, int target);
+
+/* Whether a change by another gateway is under way: nothing is stored meanwhile. */
+void generations_mark(struct generations *generations, int scope, bool is_marked);
 
 /* Makes everything of a scope old. */
 void generations_raise(struct generations *generations, int scope);

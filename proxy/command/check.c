@@ -24,20 +24,6 @@ static const char help[] =
     "      --client NAME  whose request it is\n"
     "  -h, --help         this text\n";
 
-static void check_inert(struct findings *findings, const struct config *config)
-{
-    const struct place root = {0};
-
-    for (size_t i = 0; config->inert[i] != NULL; i++) {
-        const struct place section = {.parent = &root, .key = config->inert[i]};
-
-        findings_add(findings, FINDING_WARNING, &section,
-                     "remove it, or wait for a version that has it",
-                     "the section \"%s\" is checked, but has no effect in this version",
-                     config->inert[i]);
-    }
-}
-
 static const char *plural(size_t count)
 {
     return count == 1 ? "" : "s";
@@ -74,7 +60,6 @@ static int check_parts(const struct snapshot *snapshot, bool is_offline)
     check_audit(&findings, snapshot);
     check_log(&findings, snapshot);
     check_upstream(&findings, snapshot, is_offline);
-    check_inert(&findings, snapshot->config);
     findings_print(&findings);
     print_verdict(&findings, snapshot);
     if (findings.failed)

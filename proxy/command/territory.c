@@ -136,6 +136,9 @@ static void collect(struct list *list, const struct config *config)
         add_folder(list, config->log.file, CONFINE_WRITE); /* where it is made anew */
     /* With the folder around it: one that went and is made again must be within reach. */
     add_folder(list, config->audit.directory, CONFINE_WRITE);
+    add_file(list, config->cluster.ca_file);
+    add_file(list, config->cluster.password_file);
+    add_file(list, config->cluster.path);
     add(list, config->audit.directory, CONFINE_WRITE);
 }
 

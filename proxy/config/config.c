@@ -6,6 +6,7 @@
 
 #include "config/address.h"
 #include "config/admin.h"
+#include "config/cluster.h"
 #include "config/syslog.h"
 
 #define OFFSET(type, field) offsetof(struct type, field)
@@ -392,48 +393,10 @@ static const struct document_option audit_options[] = {
     {0},
 };
 
-/*
- * Sections of later capabilities: checked, so that a file written for them is found good
- * or bad, and named in config->inert, so that serve and check say that they do nothing.
- * Their values go nowhere: every row points at one discarded field.
- */
-union discarded {
-    bool flag;
-    int choice;
-    int64_t number;
-    const char *text;
-};
-
-static const struct document_option cluster_options[] = {
-    {.key = "redis", .kind = OPTION_STRING, .is_required = true},
-    {.key = "max_staleness", .kind = OPTION_DURATION, .min = 1, .max = DAY},
-    {0},
-};
-
-static const struct {
-    const char *key;
-    const struct document_option *options;
-} inert_sections[CONFIG_INERT_SECTIONS] = {
-    {"cluster", cluster_options},
-};
-
-static void read_inert(struct document *document, const struct place *place,
-                       json_t *value, void *target)
+static void read_cluster(struct document *document, const struct place *place,
+                         json_t *value, void *target)
 {
-    struct config *config = target;
-    union discarded nowhere;
-    size_t used = 0;
-
-    if (json_is_null(value))
-        return;
-    while (config->inert[used] != NULL)
-        used++;
-    for (size_t i = 0; i < CONFIG_INERT_SECTIONS; i++) {
-        if (strcmp(inert_sections[i].key, place->key) != 0)
-            continue;
-        config->inert[used] = inert_sections[i].key;
-        document_read_object(document, place, value, inert_sections[i].options, &nowhere);
-    }
+    config_read_cluster(document, place, value, &((struct config *)target)->cluster);
 }
 
 static void read_jwt(struct document *document, const struct place *place, json_t *value,
@@ -497,7 +460,7 @@ static const struct document_option config_options[] = {
      .kind = OPTION_OBJECT,
      .offset = OFFSET(config, log),
      .nested = log_options},
-    {.key = "cluster", .kind = OPTION_CUSTOM, .read = read_inert},
+    {.key = "cluster", .kind = OPTION_CUSTOM, .read = read_cluster},
     {0},
 };
 

@@ -114,7 +114,19 @@ struct config_audit {
     struct config_syslog syslog;
 };
 
-enum { CONFIG_INERT_SECTIONS = 1 };
+/* Several gateways that share one Redis server. */
+struct config_cluster {
+    const char *redis; /* the URL as it stands; NULL: a gateway alone */
+    bool is_tls;
+    const char *host; /* NULL: path is the server's unix socket */
+    uint16_t port;
+    const char *path;
+    int database;
+    const char *ca_file;       /* NULL: the system's authorities */
+    const char *password_file; /* NULL: none is asked for */
+    const char *prefix;        /* of every key and channel */
+    int64_t max_staleness_ms;
+};
 
 struct config {
     struct arena arena; /* holds every string and array below */
@@ -135,9 +147,7 @@ struct config {
     struct config_audit audit;
     struct config_limits limits;
     struct config_log log;
-
-    /* Sections that are checked but have no effect in this version; NULL-terminated. */
-    const char *inert[CONFIG_INERT_SECTIONS + 1];
+    struct config_cluster cluster;
 };
 
 /*
@@ -153,6 +163,9 @@ void config_free(struct config *config);
  */
 void config_problem(const struct config *config, struct problems *problems,
                     const struct place *place, const char *format, ...) PRINTF_LIKE(4, 5);
+
+bool config_is_same_cluster(const struct config_cluster *one,
+                            const struct config_cluster *other);
 
 /* The credential of that name, or NULL. */
 const struct config_credential *config_find_credential(const struct config *config,

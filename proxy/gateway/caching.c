@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "cache/validators.h"
 #include "cache/vary.h"
+#include "cluster/cluster.h"
 #include "gateway/exchange.h"
 
 static struct cache *cache_of(const struct exchange *exchange)
@@ -252,11 +253,19 @@ static void serve_stored(struct exchange *exchange, enum cache_outcome outcome)
     cache_entry_unref(entry);
 }
 
+/* Whether all is known that other gateways have made old. */
+static bool is_trusted(const struct exchange *exchange)
+{
+    const struct cluster *cluster = exchange->station->shared->cluster;
+
+    return cluster == NULL || cluster_is_current(cluster, clock_monotonic_ms());
+}
+
 bool caching_serve_on_error(struct exchange *exchange)
 {
     struct caching *caching = &exchange->caching;
 
-    if (caching->stored == NULL || exchange->conn == NULL ||
+    if (caching->stored == NULL || exchange->conn == NULL || !is_trusted(exchange) ||
         !cache_may_serve_on_error(
             &caching->stored->policy,
             cache_entry_age_ms(caching->stored, clock_monotonic_ms()), &caching->asked))
@@ -393,7 +402,7 @@ static bool may_bridge(const struct exchange *exchange)
 {
     const struct caching *caching = &exchange->caching;
 
-    return caching->stored != NULL &&
+    return caching->stored != NULL && is_trusted(exchange) &&
            cache_may_serve_on_error(
                &caching->stored->policy,
                cache_entry_age_ms(caching->stored, clock_monotonic_ms()),
@@ -476,6 +485,13 @@ static bool demands_own_fetch(const struct exchange *exchange)
            !caching->stored->policy.must_validate;
 }
 
+/* By itself: no flight is joined, and none is led. */
+static void go_upstream(struct exchange *exchange)
+{
+    exchange->caching.role = is_head_request(exchange) ? CACHING_PASS : CACHING_FETCH;
+    exchange_call_upstream(exchange);
+}
+
 static void ask_upstream(struct exchange *exchange)
 {
     struct caching *caching = &exchange->caching;
@@ -488,11 +504,12 @@ static void ask_upstream(struct exchange *exchange)
         caching->outcome = CACHE_OUTCOME_EXPIRED;
         caching->forward_reason = "stale";
     }
-    if (demands_own_fetch(exchange)) {
+    if (!is_trusted(exchange)) {
+        go_upstream(exchange); /* what others wait for may have begun before a change */
+    } else if (demands_own_fetch(exchange)) {
         caching->outcome = CACHE_OUTCOME_BYPASS;
         caching->forward_reason = "request";
-        caching->role = is_head_request(exchange) ? CACHING_PASS : CACHING_FETCH;
-        exchange_call_upstream(exchange);
+        go_upstream(exchange);
     } else if (is_head_request(exchange)) {
         pass(exchange, caching->forward_reason);
     } else {
@@ -520,7 +537,7 @@ void caching_begin(struct exchange *exchange)
     caching->role = CACHING_FETCH;
     note_generations(exchange, now_ms);
     caching->stored = look_up(exchange);
-    if (caching->stored == NULL) {
+    if (caching->stored == NULL || !is_trusted(exchange)) {
         ask_upstream(exchange);
         return;
     }

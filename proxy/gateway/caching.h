@@ -65,10 +65,12 @@ struct caching {
     bool was_stored, was_collapsed;
 };
 
+enum { CHANGE_SCOPE_WORDS = GENERATIONS_SCOPES / 64 };
+
 /* The scopes that a change has put in flight. */
 struct change {
     bool has_begun; /* and has not ended */
-    uint64_t scopes[GENERATIONS_SCOPES / 64];
+    uint64_t scopes[CHANGE_SCOPE_WORDS];
 };
 
 /* caching.c */
@@ -126,6 +128,9 @@ bool fetch_on_failed(struct exchange *exchange, int failure);
 bool fetch_is_selected(const struct exchange *exchange, const struct cache_entry *entry);
 
 /* change.c */
+
+/* Adds, a bit each, the scopes whose answers the request makes old. */
+void change_scopes(const struct exchange *exchange, uint64_t scopes[CHANGE_SCOPE_WORDS]);
 
 /* The request's first byte is about to go out; its answer is known, or will never be. */
 void change_begin(struct exchange *exchange);

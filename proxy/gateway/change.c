@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "gateway/effect.h"
 #include "gateway/exchange.h"
+#include "gateway/fleet.h"
 #include "http/reference.h"
 
 static struct generations *generations_of(const struct exchange *exchange)
@@ -33,10 +34,10 @@ static void raise_own_target(struct exchange *exchange)
     text_fini(&target);
 }
 
-static void include(struct change *change, int scope)
+static void include(uint64_t *scopes, int scope)
 {
     if (scope >= 0)
-        change->scopes[scope / 64] |= (uint64_t)1 << (scope % 64);
+        scopes[scope / 64] |= (uint64_t)1 << (scope % 64);
 }
 
 static bool is_included(const struct change *change, int scope)
@@ -44,32 +45,32 @@ static bool is_included(const struct change *change, int scope)
     return (change->scopes[scope / 64] >> (scope % 64) & 1) != 0;
 }
 
-static void include_names(struct exchange *exchange, const char *const *names,
-                          size_t count)
+void change_scopes(const struct exchange *exchange, uint64_t scopes[CHANGE_SCOPE_WORDS])
 {
     struct generations *generations = generations_of(exchange);
+    const char *const *names;
+    size_t count;
+
+    names = effect_invalidates(exchange->snapshot->config, exchange->admission.operation,
+                               &count);
 
     for (size_t i = 0; i < count; i++) {
         if (strcmp(names[i], "*") != 0) {
-            include(&exchange->change, generations_scope(generations, span_of(names[i])));
+            include(scopes, generations_scope(generations, span_of(names[i])));
             continue;
         }
         for (int scope = 0; scope < generations_count(generations); scope++)
-            include(&exchange->change, scope);
+            include(scopes, scope);
     }
 }
 
 void change_begin(struct exchange *exchange)
 {
     struct change *change = &exchange->change;
-    const char *const *names;
-    size_t count;
 
     if (!exchange->is_mutating || change->has_begun)
         return;
-    names = effect_invalidates(exchange->snapshot->config, exchange->admission.operation,
-                               &count);
-    include_names(exchange, names, count);
+    change_scopes(exchange, change->scopes);
     change->has_begun = true;
     for (int scope = 0; scope < GENERATIONS_SCOPES; scope++) {
         if (is_included(change, scope))
@@ -82,6 +83,7 @@ void change_end(struct exchange *exchange, bool is_known)
     struct change *change = &exchange->change;
     int64_t hold_ms;
 
+    fleet_end_change(exchange, is_known || !change->has_begun);
     if (!change->has_begun)
         return;
     hold_ms = exchange->snapshot->config->cache.unknown_hold_ms;

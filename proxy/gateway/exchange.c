@@ -4,6 +4,8 @@
 
 #include "audit/trail.h"
 #include "base/clock.h"
+#include "base/secret.h"
+#include "cluster/cluster.h"
 #include "gateway/access_log.h"
 #include "gateway/exchange_internal.h"
 #include "gateway/metrics.h"
@@ -56,6 +58,13 @@ static void reset(struct exchange *exchange)
     text_clear(&exchange->trailers);
 }
 
+static void forget_withheld(struct withheld *withheld)
+{
+    if (withheld->body.bytes != NULL)
+        secret_cleanse(withheld->body.bytes, withheld->body.capacity);
+    text_fini(&withheld->body);
+}
+
 void exchange_free(struct exchange *exchange)
 {
     struct station *station = exchange->station;
@@ -66,6 +75,8 @@ void exchange_free(struct exchange *exchange)
     change_end(exchange, false);
     recording_leave(exchange->recording, exchange_last_end(exchange));
     exchange->recording = NULL;
+    fleet_leave(exchange);
+    forget_withheld(&exchange->withheld);
     renewal_forget(exchange);
     caching_fini(exchange);
     http_body_fini(&exchange->body);
@@ -283,6 +294,16 @@ void exchange_refuse(struct exchange *exchange, enum reason reason, const char *
         exchange_cut_short(exchange);
 }
 
+/* Without Redis the gateway goes on: that makes it no less ready, but is said. */
+static const char *cluster_word(const struct exchange *exchange)
+{
+    const struct cluster *cluster = exchange->station->shared->cluster;
+
+    if (cluster == NULL)
+        return NULL;
+    return cluster_is_current(cluster, clock_monotonic_ms()) ? "ok" : "away";
+}
+
 static void reply_own(struct exchange *exchange)
 {
     const struct admission *admission = &exchange->admission;
@@ -290,17 +311,16 @@ static void reply_own(struct exchange *exchange)
     struct error why;
     bool is_ready = !exchange->station->is_draining &&
                     audit_trail_is_writable(exchange->station->shared->trail, &why);
+    bool is_alive = span_equal_nocase(admission->own_name, SPAN("healthz"));
 
     exchange->status = 200;
     if (!admission->needs_no_client)
         finish_reply(exchange,
                      reply_whoami(&options, admission->client, &exchange->response_head));
     else
-        finish_reply(exchange,
-                     reply_health(&options,
-                                  is_ready || span_equal_nocase(admission->own_name,
-                                                                SPAN("healthz")),
-                                  &exchange->status, &exchange->response_head));
+        finish_reply(exchange, reply_health(&options, is_alive || is_ready,
+                                            is_alive ? NULL : cluster_word(exchange),
+                                            &exchange->status, &exchange->response_head));
 }
 
 /* The beginning */
@@ -325,21 +345,64 @@ static void use_present_snapshot(struct exchange *exchange)
     exchange->snapshot = snapshot_ref(present);
 }
 
+/* It is to go upstream; the rate's word comes before an intent is recorded. */
+static void serve_from_upstream(struct exchange *exchange)
+{
+    switch (quota_admit_upstream(exchange)) {
+    case QUOTA_ADMITTED:
+        exchange_record_request(exchange);
+        break;
+    case QUOTA_REFUSED:
+        exchange_answer_error(exchange, REASON_UPSTREAM_RATE, NULL);
+        break;
+    case QUOTA_ASKED:
+        break;
+    }
+}
+
 /* Its answer comes from the cache or from upstream, within what the client may. */
-static void serve(struct exchange *exchange)
+static void serve_admitted(struct exchange *exchange)
 {
     const struct operation *operation = exchange->admission.operation;
+
+    if (operation != NULL && operation->cache != NULL && !exchange->is_mutating)
+        caching_begin(exchange);
+    else
+        serve_from_upstream(exchange);
+}
+
+static void serve(struct exchange *exchange)
+{
     enum reason reason;
 
     exchange->is_mutating = operation_method_is_mutating(exchange->head.method);
-    if (!quota_admit(exchange, &reason))
+    switch (quota_admit(exchange, &reason)) {
+    case QUOTA_ADMITTED:
+        serve_admitted(exchange);
+        break;
+    case QUOTA_REFUSED:
         exchange_answer_error(exchange, reason, NULL);
-    else if (operation != NULL && operation->cache != NULL && !exchange->is_mutating)
-        caching_begin(exchange);
-    else if (!quota_admit_upstream(exchange)) /* before an intent is recorded */
-        exchange_answer_error(exchange, REASON_UPSTREAM_RATE, NULL);
-    else
-        exchange_record_request(exchange);
+        break;
+    case QUOTA_ASKED:
+        break;
+    }
+}
+
+/* The fleet's word on a rate; who has waited for it goes on where it stopped. */
+void exchange_on_token(struct exchange *exchange, enum fleet_bucket which,
+                       bool is_admitted)
+{
+    if (which == FLEET_CLIENT && is_admitted) {
+        serve_admitted(exchange);
+    } else if (which == FLEET_CLIENT) {
+        exchange_answer_error(exchange, REASON_CLIENT_RATE, NULL);
+    } else {
+        exchange->upstream_token = is_admitted ? TOKEN_TAKEN : TOKEN_REFUSED;
+        if (exchange->caching.role == CACHING_OFF && exchange->recording == NULL)
+            serve_from_upstream(exchange);
+        else
+            exchange_call_upstream(exchange);
+    }
 }
 
 void exchange_begin(struct exchange *exchange)

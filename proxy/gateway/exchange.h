@@ -18,15 +18,17 @@
 #include "gateway/admission.h"
 #include "gateway/caching.h"
 #include "gateway/conn.h"
+#include "gateway/fleet.h"
 #include "gateway/forward.h"
 #include "gateway/recording.h"
 #include "gateway/tripwire.h"
 #include "upstream/call.h"
 
 enum exchange_request {
-    REQUEST_RECEIVING,  /* the head, and then its judgement */
+    REQUEST_RECEIVING,  /* the head, its judgement, and a token where rates are shared */
     REQUEST_HOLDING,    /* the body is kept back until the intent is durable */
     REQUEST_INTENT,     /* and that is awaited */
+    REQUEST_ANNOUNCING, /* the fleet is to know of the change first */
     REQUEST_CONNECTING, /* a verified connection is awaited */
     REQUEST_SENDING,    /* the body goes through */
     REQUEST_SENT,
@@ -34,12 +36,24 @@ enum exchange_request {
 
 enum exchange_response {
     RESPONSE_WAITING,
-    RESPONSE_RECORDING, /* it is here; the result is to be durable first */
+    RESPONSE_WITHHELD, /* it is here; its result is to be durable, or announced, first */
     RESPONSE_RELAYING,
     RESPONSE_DONE,
 };
 
 enum { EXCHANGE_VECTORS = 32, EXCHANGE_SIZE_LINES = 8, EXCHANGE_SIZE_LINE_BYTES = 20 };
+
+enum exchange_token { TOKEN_NONE, TOKEN_TAKEN, TOKEN_REFUSED };
+
+/* The answer while it is withheld. */
+struct withheld {
+    struct text body;
+    bool has_reply; /* an answer of our own waits */
+    enum reason reply;
+    char reply_detail[160];
+    bool has_ended, has_failed; /* upstream's answer, meanwhile */
+    enum reason failure;
+};
 
 struct exchange {
     struct station *station;
@@ -78,10 +92,13 @@ struct exchange {
     bool has_other_key;                  /* it was sent again with the next one */
     struct renewal *renewal;             /* what it waits for, among these */
     struct exchange *next_waiter;
-    struct recording *recording;     /* NULL: nothing of it is recorded */
-    struct rate_slot slot;           /* among the client's requests at once */
-    bool is_counted_upstream;        /* by limits.upstream_rate */
-    const struct tripwire *tripwire; /* the snapshot's; NULL until there is a call */
+    struct recording *recording;           /* NULL: nothing of it is recorded */
+    struct announcement *announcement;     /* to the fleet, or NULL */
+    struct token_question *token_question; /* to the fleet, or NULL */
+    struct withheld withheld;
+    struct rate_slot slot;              /* among the client's requests at once */
+    enum exchange_token upstream_token; /* of limits.upstream_rate */
+    const struct tripwire *tripwire;    /* the snapshot's; NULL until there is a call */
     struct tripwire_scan scan;
     bool is_watched;    /* the body, until something of it is released */
     struct text packed; /* what was gathered and must not go yet, while it is watched */
@@ -128,6 +145,13 @@ void exchange_on_body_timeout(struct exchange *exchange);
 void exchange_on_intent(struct exchange *exchange, bool is_durable);
 void exchange_on_result(struct exchange *exchange);
 void exchange_on_record_timeout(struct exchange *exchange);
+
+/* For fleet.c: the fleet knows of the change, or cannot be told; the same of its end; a
+ * token was given, or there is none. Each may end the exchange before it returns. */
+void exchange_on_announced(struct exchange *exchange, bool is_announced);
+void exchange_on_end_announced(struct exchange *exchange, bool is_safe);
+void exchange_on_token(struct exchange *exchange, enum fleet_bucket which,
+                       bool is_admitted);
 
 /* For renewal.c: the next key has taken over, or cannot. May end the exchange. */
 void exchange_on_key(struct exchange *exchange, bool is_renewed);

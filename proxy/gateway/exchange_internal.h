@@ -20,7 +20,7 @@ void exchange_reply_error(struct exchange *exchange, enum reason reason,
 /* What the answer's head says of the connection. */
 enum forward_connection exchange_connection(const struct exchange *exchange);
 
-/* Sends what was withheld while the result was recorded, and goes on. */
+/* Sends what was withheld, and goes on. */
 void exchange_release_answer(struct exchange *exchange);
 
 /* exchange_record.c */
@@ -37,10 +37,10 @@ void exchange_hold_body(struct exchange *exchange, struct span *input);
 /* The request is whole: its intent goes to the trail. */
 void exchange_record_intent(struct exchange *exchange);
 
-/* Whether an answer must wait for its result to be durable. */
-bool exchange_awaits_record(const struct exchange *exchange);
+/* Whether an answer must wait: for its result to be durable, or to be announced. */
+bool exchange_must_withhold(const struct exchange *exchange);
 
-/* Keeps an answer of our own until its result is recorded. False: it may go now. */
+/* Keeps an answer of our own for as long as that. False: it may go now. */
 bool exchange_withhold_reply(struct exchange *exchange, enum reason reason,
                              const char *detail);
 

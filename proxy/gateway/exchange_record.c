@@ -245,15 +245,27 @@ void exchange_on_intent(struct exchange *exchange, bool is_durable)
         refuse(exchange, REASON_TRAIL_UNWRITABLE, NULL);
 }
 
-/* The answer, held until its result is durable */
+/* The answer, held until its result is durable and the fleet knows of it */
 
-bool exchange_awaits_record(const struct exchange *exchange)
+static bool has_record(const struct exchange *exchange)
 {
     const struct recording *recording = exchange->recording;
 
     return recording != NULL && recording->mode == RECORDING_AWAITED &&
-           recording->intent == INTENT_RECORDED &&
-           exchange->response_state <= RESPONSE_RECORDING;
+           recording->intent == INTENT_RECORDED;
+}
+
+bool exchange_must_withhold(const struct exchange *exchange)
+{
+    return exchange->response_state <= RESPONSE_WITHHELD &&
+           (has_record(exchange) || fleet_awaits_end(exchange));
+}
+
+/* Whether something that is withheld still is to be. */
+static bool is_awaited(const struct exchange *exchange)
+{
+    return (has_record(exchange) && exchange->recording->result != RESULT_RECORDED) ||
+           fleet_awaits_end(exchange);
 }
 
 /* Nothing was forwarded, or what became of it is not known. */
@@ -274,17 +286,18 @@ void exchange_stop_body(struct exchange *exchange)
 bool exchange_withhold_reply(struct exchange *exchange, enum reason reason,
                              const char *detail)
 {
-    struct recording *recording = exchange->recording;
+    struct withheld *withheld = &exchange->withheld;
 
-    if (!exchange_awaits_record(exchange) || recording->result == RESULT_RECORDED)
+    if (!exchange_must_withhold(exchange) || !is_awaited(exchange))
         return false;
-    recording_finish(recording,
-                     end_without_answer(exchange, reason_row(reason)->proxy_error));
-    recording->has_reply = true;
-    recording->reply = reason;
-    (void)snprintf(recording->reply_detail, sizeof(recording->reply_detail), "%s",
+    if (has_record(exchange))
+        recording_finish(exchange->recording,
+                         end_without_answer(exchange, reason_row(reason)->proxy_error));
+    withheld->has_reply = true;
+    withheld->reply = reason;
+    (void)snprintf(withheld->reply_detail, sizeof(withheld->reply_detail), "%s",
                    detail != NULL ? detail : "");
-    exchange->response_state = RESPONSE_RECORDING;
+    exchange->response_state = RESPONSE_WITHHELD;
     exchange_stop_body(exchange);
     return true;
 }
@@ -304,19 +317,54 @@ struct recording_end exchange_last_end(const struct exchange *exchange)
                                                                        : "client_left");
 }
 
-void exchange_on_result(struct exchange *exchange)
+/* Something that the answer waited for is there; perhaps it was the last. */
+static void release(struct exchange *exchange)
 {
-    struct recording *recording = exchange->recording;
-    const char *detail = recording->reply_detail;
+    const char *detail = exchange->withheld.reply_detail;
 
-    if (exchange->response_state != RESPONSE_RECORDING)
+    if (exchange->response_state != RESPONSE_WITHHELD || is_awaited(exchange))
         return;
-    if (recording->has_reply) {
+    if (exchange->withheld.has_reply) {
         exchange->response_state = RESPONSE_WAITING;
-        exchange_reply_error(exchange, recording->reply, *detail != '\0' ? detail : NULL);
+        exchange_reply_error(exchange, exchange->withheld.reply,
+                             *detail != '\0' ? detail : NULL);
     } else {
         exchange_release_answer(exchange);
     }
+}
+
+void exchange_on_result(struct exchange *exchange)
+{
+    release(exchange);
+}
+
+/* Nothing was sent, and nothing will be. */
+void exchange_on_announced(struct exchange *exchange, bool is_announced)
+{
+    if (is_announced)
+        exchange_call_upstream(exchange);
+    else
+        refuse(exchange, REASON_FLEET_AWAY, NULL);
+}
+
+/* Not safe: others may answer from before the change for as long as they like. */
+void exchange_on_end_announced(struct exchange *exchange, bool is_safe)
+{
+    char detail[64] = "it is not known what upstream did";
+
+    if (is_safe || exchange->response_state != RESPONSE_WITHHELD) {
+        release(exchange);
+        return;
+    }
+    if (exchange->status != 0)
+        (void)snprintf(detail, sizeof(detail), "upstream answered %u", exchange->status);
+    upstream_call_cancel(exchange->call);
+    exchange->call = NULL;
+    exchange->withheld.has_reply = true;
+    exchange->withheld.reply = REASON_NOT_ANNOUNCED;
+    (void)snprintf(exchange->withheld.reply_detail,
+                   sizeof(exchange->withheld.reply_detail), "%s", detail);
+    release(exchange);
 }
 
 /*
@@ -329,7 +377,7 @@ void exchange_on_record_timeout(struct exchange *exchange)
     struct recording *recording = exchange->recording;
     char detail[64] = "it is not known what upstream did";
 
-    if (exchange->response_state != RESPONSE_RECORDING) {
+    if (exchange->response_state != RESPONSE_WITHHELD) {
         refuse(exchange, REASON_TRAIL_SLOW, NULL);
         return;
     }
@@ -340,8 +388,8 @@ void exchange_on_record_timeout(struct exchange *exchange)
     exchange->call = NULL;
     exchange->recording = NULL;
     exchange->response_state = RESPONSE_WAITING;
-    if (recording->has_reply && exchange->request_state < REQUEST_SENDING)
-        refuse(exchange, recording->reply, NULL);
+    if (exchange->withheld.has_reply && exchange->request_state < REQUEST_SENDING)
+        refuse(exchange, exchange->withheld.reply, NULL);
     else
         refuse(exchange, REASON_NOT_RECORDED, detail);
     recording_leave(recording, recording->end);

@@ -121,10 +121,19 @@ void exchange_call_upstream(struct exchange *exchange)
 {
     struct upstream_pool *pool;
 
-    if (!quota_admit_upstream(exchange)) {
+    switch (quota_admit_upstream(exchange)) {
+    case QUOTA_ADMITTED:
+        break;
+    case QUOTA_ASKED:
+        return;
+    case QUOTA_REFUSED:
         refuse_by_rate(exchange);
         return;
     }
+    if (exchange->request_state < REQUEST_ANNOUNCING)
+        exchange->request_state = REQUEST_ANNOUNCING;
+    if (fleet_announce(exchange))
+        return;
     pool = station_pool(exchange->station, exchange->snapshot);
     if (pool != NULL && prepare_request(exchange))
         exchange->call =

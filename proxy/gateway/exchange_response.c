@@ -76,7 +76,7 @@ void exchange_on_interim(void *owner, const struct http_head *head)
         return;
     if (exchange->conn == NULL || exchange->head.minor == 0)
         return;
-    if (exchange_awaits_record(exchange)) { /* not a byte before the result is durable */
+    if (exchange_must_withhold(exchange)) { /* not a byte before the result is durable */
         if (exchange->response_head.len <
             (size_t)exchange->snapshot->config->limits.header_bytes)
             (void)forward_response_head(head, FORWARD_NONE, FORWARD_KEEP, SPAN(""),
@@ -211,14 +211,14 @@ void exchange_on_head(void *owner, const struct http_head *head,
         exchange->keep_alive = false;
     connection =
         head->status == 101 ? FORWARD_SAY_UPGRADE : exchange_connection(exchange);
-    if (!exchange_awaits_record(exchange))
+    if (!exchange_must_withhold(exchange))
         text_clear(&exchange->response_head);
     if (!write_response_head(exchange, head, connection)) {
         exchange_refuse(exchange, REASON_NO_MEMORY, NULL);
         return;
     }
-    if (exchange_awaits_record(exchange)) {
-        exchange->response_state = RESPONSE_RECORDING;
+    if (exchange_must_withhold(exchange)) {
+        exchange->response_state = RESPONSE_WITHHELD;
         return;
     }
     gather(exchange,
@@ -238,10 +238,10 @@ static void gather_chunk(struct exchange *exchange, struct span content)
     gather(exchange, SPAN("\r\n"));
 }
 
-/* What comes while the result is recorded waits here; little of it, and upstream then. */
+/* What comes while the answer is withheld waits here; little of it, and upstream then. */
 static void withhold(struct exchange *exchange, struct span content)
 {
-    struct text *withheld = &exchange->recording->withheld;
+    struct text *withheld = &exchange->withheld.body;
 
     text_add(withheld, content);
     if (withheld->len > MOST_WITHHELD_BYTES)
@@ -254,7 +254,7 @@ void exchange_on_content(void *owner, struct span content)
 
     if (exchange_watch_content(exchange, content))
         return;
-    if (exchange->response_state == RESPONSE_RECORDING) {
+    if (exchange->response_state == RESPONSE_WITHHELD) {
         if (exchange->conn != NULL) /* else nobody gets it */
             withhold(exchange, content);
         return;
@@ -274,7 +274,7 @@ void exchange_on_flush(void *owner)
 {
     struct exchange *exchange = owner;
 
-    if (exchange->response_state == RESPONSE_RECORDING || !flush(exchange) ||
+    if (exchange->response_state == RESPONSE_WITHHELD || !flush(exchange) ||
         exchange->conn == NULL)
         return;
     if (exchange->conn->state == CONN_TUNNEL)
@@ -289,7 +289,7 @@ void exchange_on_client_drained(struct exchange *exchange)
 {
     if (exchange->conn->state == CONN_TUNNEL)
         conn_note_tunnel_traffic(exchange->conn);
-    if (exchange->call != NULL && exchange->response_state != RESPONSE_RECORDING)
+    if (exchange->call != NULL && exchange->response_state != RESPONSE_WITHHELD)
         upstream_call_resume(exchange->call);
 }
 
@@ -334,8 +334,8 @@ void exchange_on_end(void *owner, const struct http_head *trailers)
     if (exchange_watch_trailers(exchange, trailers))
         return;
     keep_trailers(exchange, trailers);
-    if (exchange->response_state == RESPONSE_RECORDING) {
-        exchange->recording->has_ended = true;
+    if (exchange->response_state == RESPONSE_WITHHELD) {
+        exchange->withheld.has_ended = true;
         exchange_stop_body(exchange);
     } else {
         end_answer(exchange);
@@ -358,8 +358,8 @@ static void fail_midway(struct exchange *exchange, enum reason reason)
 
 void exchange_release_answer(struct exchange *exchange)
 {
-    struct recording *recording = exchange->recording;
-    struct span body = span_make(recording->withheld.bytes, recording->withheld.len);
+    const struct withheld *withheld = &exchange->withheld;
+    struct span body = span_make(withheld->body.bytes, withheld->body.len);
 
     exchange->response_state = RESPONSE_RELAYING;
     gather(exchange,
@@ -369,10 +369,10 @@ void exchange_release_answer(struct exchange *exchange)
         gather_chunk(exchange, body);
     else if (body.len > 0)
         gather(exchange, body);
-    if (recording->withheld.failed || recording->has_failed)
+    if (withheld->body.failed || withheld->has_failed)
         fail_midway(exchange,
-                    recording->has_failed ? recording->failure : REASON_NO_MEMORY);
-    else if (recording->has_ended)
+                    withheld->has_failed ? withheld->failure : REASON_NO_MEMORY);
+    else if (withheld->has_ended)
         end_answer(exchange);
     else if (flush(exchange) && exchange->call != NULL)
         upstream_call_resume(exchange->call);
@@ -427,9 +427,9 @@ void exchange_on_failed(void *owner, enum upstream_failure failure, const char *
         fail_midway(exchange, reason);
         return;
     }
-    if (exchange->response_state == RESPONSE_RECORDING) {
-        exchange->recording->has_failed = true;
-        exchange->recording->failure = reason;
+    if (exchange->response_state == RESPONSE_WITHHELD) {
+        exchange->withheld.has_failed = true;
+        exchange->withheld.failure = reason;
         exchange_stop_body(exchange);
         return;
     }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_output.h"
+#include "cluster/cluster.h"
 #include "gateway/crew.h"
 #include "gateway/health.h"
 #include "gateway/listeners.h"
@@ -20,6 +21,7 @@
 struct gateway {
     char *path, *sandbox_url;
     struct snapshot *snapshot;
+    struct snapshot *first; /* whose cluster section is in force; NULL: there is none */
     struct inherited *inherited;
     struct listeners listeners; /* of the snapshot's configuration */
     struct stations shared;
@@ -142,6 +144,19 @@ static void use_log(const struct config *config, int log)
     log_configure((enum log_level)config->log.level, (enum log_format)config->log.format);
 }
 
+/* Its section holds for as long as the process: a reload does not touch it. */
+static bool start_cluster(struct gateway *gateway, struct error *error)
+{
+    const struct config *config = gateway->snapshot->config;
+
+    if (config->cluster.redis == NULL)
+        return true;
+    gateway->first = snapshot_ref(gateway->snapshot);
+    gateway->shared.cluster = cluster_start(&config->cluster, gateway->cache.generations,
+                                            config->cache.unknown_hold_ms, error);
+    return gateway->shared.cluster != NULL;
+}
+
 static bool start(struct gateway *gateway, struct event_base *base, struct error *error)
 {
     const struct config *config = gateway->snapshot->config;
@@ -162,7 +177,7 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
         return false;
     settings = audit_settings(config);
     gateway->shared.trail = audit_trail_new(&settings, error);
-    if (gateway->shared.trail == NULL)
+    if (gateway->shared.trail == NULL || !start_cluster(gateway, error))
         return false;
     if (!listeners_open(&gateway->listeners, config, &gateway->listeners,
                         gateway->inherited, error))
@@ -220,7 +235,7 @@ struct gateway *gateway_start(const struct gateway_options *options,
     gateway->state = (struct gateway_state){.workers = crew_count(gateway->crew),
                                             .was_reload_good = true,
                                             .loaded_ms = clock_wall_ms()};
-    snapshot_warn_inert(gateway->snapshot);
+    snapshot_warn_stale(gateway->snapshot);
     return gateway;
 }
 
@@ -331,6 +346,9 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
 
     if (worker_count(fresh->config) != crew_count(gateway->crew))
         log_warn("the number of workers changes only at the next start");
+    if (!config_is_same_cluster(&gateway->snapshot->config->cluster,
+                                &fresh->config->cluster))
+        log_warn("cluster: the section changes only at the next start");
     use_log(fresh->config, log);
     if (fresh->jwks != NULL && !jwks_start(fresh->jwks, &error))
         log_error("jwt: issuers' keys are not fetched: %s (reload again)", error.text);
@@ -342,7 +360,7 @@ static void replace_snapshot(struct gateway *gateway, struct snapshot *fresh,
     if (!watch_clients(gateway, &error))
         log_error("%s: send SIGHUP after each change", error.text);
     listeners_close(&old, listeners);
-    snapshot_warn_inert(fresh);
+    snapshot_warn_stale(fresh);
 }
 
 /* Says why, and that nothing has changed. */
@@ -541,9 +559,12 @@ void gateway_free(struct gateway *gateway)
         !audit_trail_flush(gateway->shared.trail, LAST_FLUSH_MS))
         log_error("audit: the disk does not take the last records");
     crew_clear(gateway->crew);
+    cluster_stop(gateway->shared.cluster); /* which the crew's last letters may ask */
     audit_trail_free(gateway->shared.trail);
     mailbox_free(gateway->mailbox); /* may still hold letters from the crew */
     crew_free(gateway->crew);
+    cluster_free(gateway->shared.cluster);
+    snapshot_unref(gateway->first);
     cache_fini(&gateway->cache);
     if (gateway->snapshot != NULL)
         jwks_stop(gateway->snapshot->jwks, KEYS_END_MS);

@@ -3,27 +3,37 @@
 #include "base/clock.h"
 #include "gateway/exchange.h"
 
-bool quota_admit(struct exchange *exchange, enum reason *reason)
+enum quota quota_admit(struct exchange *exchange, enum reason *reason)
 {
     const struct client *client = exchange->admission.client;
 
     *reason = REASON_CLIENT_BUSY;
     if (!rate_slot_acquire(&exchange->slot, client->bucket))
-        return false;
+        return QUOTA_REFUSED;
     *reason = REASON_CLIENT_RATE;
-    return client->limits.rate.count == 0 ||
-           rate_bucket_ask(client->bucket, clock_monotonic_us()).is_admitted;
+    if (client->limits.rate.count == 0)
+        return QUOTA_ADMITTED;
+    if (fleet_ask_token(exchange, FLEET_CLIENT))
+        return QUOTA_ASKED;
+    return rate_bucket_ask(client->bucket, clock_monotonic_us()).is_admitted
+               ? QUOTA_ADMITTED
+               : QUOTA_REFUSED;
 }
 
-bool quota_admit_upstream(struct exchange *exchange)
+enum quota quota_admit_upstream(struct exchange *exchange)
 {
     struct rate_bucket *bucket = rates_upstream(exchange->station->shared->rates);
+    bool is_limited = exchange->snapshot->config->limits.upstream_rate.count != 0;
 
-    if (!exchange->is_counted_upstream)
-        exchange->is_counted_upstream =
-            exchange->snapshot->config->limits.upstream_rate.count == 0 ||
-            rate_bucket_ask(bucket, clock_monotonic_us()).is_admitted;
-    return exchange->is_counted_upstream;
+    if (exchange->upstream_token == TOKEN_NONE && is_limited &&
+        fleet_ask_token(exchange, FLEET_UPSTREAM))
+        return QUOTA_ASKED;
+    if (exchange->upstream_token == TOKEN_NONE)
+        exchange->upstream_token =
+            !is_limited || rate_bucket_ask(bucket, clock_monotonic_us()).is_admitted
+                ? TOKEN_TAKEN
+                : TOKEN_REFUSED;
+    return exchange->upstream_token == TOKEN_TAKEN ? QUOTA_ADMITTED : QUOTA_REFUSED;
 }
 
 /* What was refused just now: none are left, whatever has dripped in since. */

@@ -14,15 +14,21 @@
 
 struct exchange;
 
+enum quota {
+    QUOTA_ADMITTED,
+    QUOTA_REFUSED,
+    QUOTA_ASKED, /* of the fleet: exchange_on_token follows */
+};
+
 /*
  * Counts an admitted request of a client: its place is held until the exchange ends, or
- * its answer's last bytes go out. One without a place takes no token. False: refused, for
+ * its answer's last bytes go out. One without a place takes no token. REFUSED: for
  * *reason.
  */
-bool quota_admit(struct exchange *exchange, enum reason *reason);
+enum quota quota_admit(struct exchange *exchange, enum reason *reason);
 
-/* Counts what goes upstream, once an exchange. False: refused, REASON_UPSTREAM_RATE. */
-bool quota_admit_upstream(struct exchange *exchange);
+/* Counts what goes upstream, once an exchange. REFUSED: REASON_UPSTREAM_RATE. */
+enum quota quota_admit_upstream(struct exchange *exchange);
 
 /*
  * Adds Retry-After and the RateLimit fields (draft-ietf-httpapi-ratelimit-headers-10) of

@@ -31,9 +31,6 @@ static void free_if_done(struct recording *recording)
         return;
     snapshot_unref(recording->snapshot);
     text_fini(&recording->subject);
-    if (recording->withheld.bytes != NULL)
-        secret_cleanse(recording->withheld.bytes, recording->withheld.capacity);
-    text_fini(&recording->withheld);
     free(recording);
 }
 

@@ -73,16 +73,10 @@ struct recording {
     struct audit_entry *returned_intent, *returned_result;
     enum audit_done intent_done;
 
-    /* For exchange_record.c: the request's body, then the answer's, while they wait. */
+    /* For exchange_record.c: the request's body, while it waits. */
     bool holds_body;
     struct text held_body; /* cleansed: it is a secret's */
     size_t held_bytes;     /* counted against limits.audited_bodies_total */
-    struct text withheld;
-    bool has_reply; /* an answer of our own waits */
-    enum reason reply;
-    char reply_detail[160];
-    bool has_ended, has_failed; /* upstream's answer, while it was withheld */
-    enum reason failure;
 };
 
 /* The held body has gone out, and will not again. */

@@ -60,14 +60,18 @@ bool reply_error(const struct reply_options *options, enum reason reason,
     return is_made;
 }
 
-bool reply_health(const struct reply_options *options, bool is_ready, uint16_t *status,
-                  struct text *out)
+bool reply_health(const struct reply_options *options, bool is_ready, const char *cluster,
+                  uint16_t *status, struct text *out)
 {
     struct text body = {0};
     bool is_made;
 
     *status = is_ready ? 200 : 503;
-    text_add(&body, is_ready ? SPAN("{\"status\":\"ok\"}") : SPAN("{\"status\":\"no\"}"));
+    text_add_byte(&body, '{');
+    text_add_member(&body, "status", is_ready ? SPAN("ok") : SPAN("no"));
+    if (cluster != NULL)
+        text_add_member(&body, "cluster", span_of(cluster));
+    text_add_byte(&body, '}');
     is_made = add_reply(options, *status, "", &body, out);
     text_fini(&body);
     return is_made;

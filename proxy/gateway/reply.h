@@ -24,8 +24,8 @@ bool reply_error(const struct reply_options *options, enum reason reason,
                  const char *detail, struct text *out);
 
 /* /.psgate/healthz and /readyz; *status is what was answered. */
-bool reply_health(const struct reply_options *options, bool is_ready, uint16_t *status,
-                  struct text *out);
+bool reply_health(const struct reply_options *options, bool is_ready, const char *cluster,
+                  uint16_t *status, struct text *out);
 
 /* /.psgate/whoami. */
 bool reply_whoami(const struct reply_options *options, const struct client *client,

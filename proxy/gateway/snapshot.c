@@ -273,7 +273,7 @@ const struct tripwire *snapshot_tripwire(const struct snapshot *snapshot,
 }
 
 /* Handshakes fail until there is a new list: whoever reloads should know. */
-static void warn_stale_crls(const struct snapshot *snapshot)
+void snapshot_warn_stale(const struct snapshot *snapshot)
 {
     const struct config *config = snapshot->config;
     char text[256];
@@ -285,14 +285,4 @@ static void warn_stale_crls(const struct snapshot *snapshot)
                      "refused (renew listen[%zu].tls.client_crl and reload)",
                      config->listen[i].tls.client_crl, text, i);
     }
-}
-
-void snapshot_warn_inert(const struct snapshot *snapshot)
-{
-    const struct config *config = snapshot->config;
-
-    warn_stale_crls(snapshot);
-    for (size_t i = 0; config->inert[i] != NULL; i++)
-        log_warn("%s: the section \"%s\" is checked, but has no effect in this version",
-                 config->path, config->inert[i]);
 }

@@ -60,7 +60,7 @@ void snapshot_unref(struct snapshot *snapshot);
 const struct tripwire *snapshot_tripwire(const struct snapshot *snapshot,
                                          const struct credential *credential, int slot);
 
-/* Logs, at warn, what is configured but has no effect in this version or any more. */
-void snapshot_warn_inert(const struct snapshot *snapshot);
+/* Logs, at warn, which revocation lists are out of date. */
+void snapshot_warn_stale(const struct snapshot *snapshot);
 
 #endif

@@ -28,6 +28,7 @@ struct station_pool;
 struct stations {
     struct cache *cache;
     struct audit_trail *trail;
+    struct cluster *cluster; /* NULL: a gateway alone */
     struct rates *rates;
     struct metrics *metrics;
     struct health *health;        /* of upstream and the keys */

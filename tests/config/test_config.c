@@ -191,7 +191,7 @@ START_TEST(everything_but_credentials_and_clients_has_a_default)
 
     assert_usual(config);
     ck_assert_uint_eq(config->listen_count, 1);
-    ck_assert_ptr_null(config->inert[0]);
+    ck_assert_ptr_null(config->cluster.redis);
     config_free(config);
     must_refuse(folder_write(&folder, "psgate.json", SPAN("{}"), 0644),
                 "1:1: credentials:~missing\n1:1: clients_file:~missing");
@@ -332,15 +332,55 @@ START_TEST(every_sample_in_conf_is_accepted)
 }
 END_TEST
 
-/* Sections of later capabilities are checked and named, and have no effect. */
-START_TEST(sections_without_effect_are_named)
+static struct config *with_redis(const char *members)
 {
-    struct config *config = must_load(write_config(
-        "\"cluster\":{\"redis\":\"redis://127.0.0.1:6379\",\"max_staleness\":\"1s\"},"
-        "\"admin\":null"));
+    char more[256];
 
-    ck_assert_str_eq(config->inert[0], "cluster");
-    ck_assert_ptr_null(config->inert[1]);
+    (void)snprintf(more, sizeof(more), "\"cluster\":{%s}", members);
+    return must_load(write_config(more));
+}
+
+START_TEST(a_cluster_has_a_redis_server_and_defaults)
+{
+    struct config *config = with_redis("\"redis\":\"redis://127.0.0.1\"");
+    const struct config_cluster *cluster = &config->cluster;
+
+    ck_assert_str_eq(cluster->redis, "redis://127.0.0.1");
+    ck_assert_str_eq(cluster->host, "127.0.0.1");
+    ck_assert_uint_eq(cluster->port, 6379);
+    ck_assert(!cluster->is_tls);
+    ck_assert_int_eq(cluster->database, 0);
+    ck_assert_str_eq(cluster->prefix, "psgate:");
+    ck_assert_int_eq(cluster->max_staleness_ms, 2000);
+    config_free(config);
+}
+END_TEST
+
+START_TEST(a_cluster_may_say_all_that_there_is)
+{
+    struct config *config = with_redis(
+        "\"redis\":\"rediss://[2001:db8::1]:7000/3\",\"ca_file\":\"/ca\","
+        "\"password_file\":\"/pw\",\"prefix\":\"one:\",\"max_staleness\":\"500ms\"");
+    const struct config_cluster *cluster = &config->cluster;
+
+    ck_assert_str_eq(cluster->host, "2001:db8::1");
+    ck_assert_uint_eq(cluster->port, 7000);
+    ck_assert(cluster->is_tls);
+    ck_assert_int_eq(cluster->database, 3);
+    ck_assert_str_eq(cluster->ca_file, "/ca");
+    ck_assert_str_eq(cluster->password_file, "/pw");
+    ck_assert_str_eq(cluster->prefix, "one:");
+    ck_assert_int_eq(cluster->max_staleness_ms, 500);
+    config_free(config);
+}
+END_TEST
+
+START_TEST(a_cluster_may_share_a_unix_socket)
+{
+    struct config *config = with_redis("\"redis\":\"unix:/run/redis/redis.sock\"");
+
+    ck_assert_str_eq(config->cluster.path, "/run/redis/redis.sock");
+    ck_assert_ptr_null(config->cluster.host);
     config_free(config);
 }
 END_TEST
@@ -390,7 +430,9 @@ int main(void)
     tcase_add_loop_test(values, every_number_can_be_set, 0, ROWS(numbers));
     tcase_add_test(values, every_other_option_can_be_set);
     tcase_add_test(values, credentials_are_found_by_name);
-    tcase_add_test(values, sections_without_effect_are_named);
+    tcase_add_test(values, a_cluster_has_a_redis_server_and_defaults);
+    tcase_add_test(values, a_cluster_may_say_all_that_there_is);
+    tcase_add_test(values, a_cluster_may_share_a_unix_socket);
     tcase_add_test(values, the_trail_lies_beside_the_file_unless_it_is_said_where);
     tcase_add_test(files, every_sample_in_conf_is_accepted);
     tcase_add_test(files, a_file_that_cannot_be_read_is_a_problem);

@@ -69,8 +69,8 @@ static const struct row unknown[] = {
     {"\"audit\":{\"dir\":\"x\"}", "2:10: audit.dir:~\"directory\""},
     {"\"audit\":{\"syslog\":{\"urls\":\"x\"}}",
      "2:20: audit.syslog.urls:~\"url\"\n2:10: audit.syslog.url:"},
-    {"\"cluster\":{\"redis\":\"x\",\"max_stalenes\":\"1s\"}",
-     "2:24: cluster.max_stalenes:~\"max_staleness\""},
+    {"\"cluster\":{\"redis\":\"unix:/r\",\"max_stalenes\":\"1s\"}",
+     "2:30: cluster.max_stalenes:~\"max_staleness\""},
 };
 
 START_TEST(an_unknown_key_is_a_problem_and_the_nearest_is_named)
@@ -163,6 +163,18 @@ static const struct row values[] = {
     {"\"admin\":{\"address\":5}", "2:10: admin.address:"},
     {"\"cluster\":{}", "2:1: cluster.redis:~missing"},
     {"\"cluster\":{\"redis\":null}", "2:12: cluster.redis:"},
+    {"\"cluster\":{\"redis\":\"127.0.0.1:6379\"}", "2:12: cluster.redis:~redis://HOST"},
+    {"\"cluster\":{\"redis\":\"redis://\"}", "2:12: cluster.redis:~redis://HOST"},
+    {"\"cluster\":{\"redis\":\"redis://h:0\"}", "2:12: cluster.redis:~redis://HOST"},
+    {"\"cluster\":{\"redis\":\"redis://h/x\"}", "2:12: cluster.redis:~redis://HOST"},
+    {"\"cluster\":{\"redis\":\"redis://u:p@h\"}", "2:12: cluster.redis:~password_file"},
+    {"\"cluster\":{\"redis\":\"unix:r\"}", "2:12: cluster.redis:~unix:/PATH"},
+    {"\"cluster\":{\"redis\":\"redis://h\",\"ca_file\":\"c\"}",
+     "2:32: cluster.ca_file:~rediss://"},
+    {"\"cluster\":{\"redis\":\"redis://h\",\"prefix\":\"a b\"}",
+     "2:32: cluster.prefix:~without spaces"},
+    {"\"cluster\":{\"redis\":\"redis://h\",\"max_staleness\":\"10ms\"}",
+     "2:32: cluster.max_staleness:"},
     {"\"$schema\":5", "2:1: $schema:"},
 };
 

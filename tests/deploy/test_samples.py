@@ -34,13 +34,6 @@ def properties(*path):
     return schema["properties"]
 
 
-def is_inert(schema):
-    return "without effect in this version" in schema.get("description", "")
-
-
-INERT = sorted(name for name, schema in properties().items() if is_inert(schema))
-
-
 @pytest.fixture
 def check(binary, run, tmp_path):
     """`psgate check` of a configuration beside copies of the samples, as a user puts them."""
@@ -96,15 +89,9 @@ def test_the_sample_is_valid_by_the_schema():
 
 
 def test_the_sample_has_every_option_that_does_something():
-    assert set(SAMPLE) == set(properties()) - set(INERT)
+    assert set(SAMPLE) == set(properties())
     for section in SECTIONS:
-        assert set(SAMPLE[section]) == {key for key, schema in properties(section).items() if not is_inert(schema)}
-
-
-@pytest.mark.parametrize("section", INERT)
-def test_what_the_schema_calls_without_effect_is_so(check, section):
-    result = check(with_option((section,), {"redis": "127.0.0.1:6379"} if section == "cluster" else {}))
-    assert f'the section "{section}" is checked, but has no effect' in result.stderr
+        assert set(SAMPLE[section]) == set(properties(section))
 
 
 def test_the_sample_shows_the_defaults():
@@ -117,7 +104,7 @@ def test_the_sample_shows_the_defaults():
 
 
 def test_every_option_of_the_schema_is_described():
-    places = [(), *((section,) for section in (*SECTIONS, *INERT)), ("listen", 0), ("listen", 0, "tls"),
+    places = [(), *((section,) for section in (*SECTIONS, "cluster")), ("listen", 0), ("listen", 0, "tls"),
               ("audit", "syslog"), ("jwt", 0)]
     for place in places:
         for key, schema in properties(*place).items():
@@ -177,7 +164,9 @@ ACCEPTED = [
     (("jwt", 0, "leeway"), "0s"),
     (("jwt", 0, "refresh"), "7d"),
     (("jwt", 1), {"issuer": "i", "audience": ["a"], "jwks_file": "keys.json"}),
-    (("cluster",), {"redis": "127.0.0.1:6379"}),
+    (("cluster",), {"redis": "redis://127.0.0.1:6379"}),
+    (("cluster",), {"redis": "rediss://redis.example/1", "ca_file": "ca.pem", "prefix": "a:"}),
+    (("cluster",), {"redis": "unix:/run/redis.sock", "max_staleness": "500ms"}),
     (("admin",), None),
     (("credentials", "other"), {"api_key_file": "api-key", "api_key_env": None}),
 ]
@@ -225,6 +214,10 @@ REFUSED = [
     (("jwt", 0, "leeway"), 60),
     (("jwt", 0, "refresh"), "0s"),
     (("cluster",), {}),
+    (("cluster",), {"redis": "127.0.0.1:6379"}),
+    (("cluster",), {"redis": "redis://user:word@h"}),
+    (("cluster",), {"redis": "redis://h", "ca_file": "ca.pem"}),
+    (("cluster",), {"redis": "redis://h", "prefix": ""}),
 ]
 
 

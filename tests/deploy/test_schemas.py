@@ -40,7 +40,7 @@ AROUND = [
     ("psgate", ("limits", "upstream_burst"), ("limits",), {"upstream_rate": "5/s"}),
     ("psgate", ("credentials", "NAME"), ("credentials", "NAME"), {"api_key_file": "api-key"}),
     ("psgate", ("credentials", "NAME", "api_key_env"), ("credentials", "NAME"), {"api_key_file": GONE}),
-    ("psgate", ("cluster",), ("cluster",), {"redis": "localhost:6379"}),
+    ("psgate", ("cluster",), ("cluster",), {"redis": "redis://localhost:6379"}),
     ("psgate", ISSUER, ISSUER, {"issuer": "https://issuer.test", "audience": ["psgate"], "jwks_url": "https://issuer.test/jwks"}),
     ("psgate", (*ISSUER, "jwks_file"), ISSUER, {"jwks_url": GONE}),
     ("clients", (*CLIENT, "jwt"), (*CLIENT, "jwt"), {"issuer": "https://issuer.test", "claims": {"sub": "x"}}),

@@ -206,11 +206,25 @@ START_TEST(health_is_told_without_detail)
     struct answer answer = {.text = {0}};
     uint16_t status = 0;
 
-    ck_assert(reply_health(&options, is_ready, &status, &answer.text));
+    ck_assert(reply_health(&options, is_ready, NULL, &status, &answer.text));
     read_answer(&answer, options.is_head_method);
     ck_assert_uint_eq(status, is_ready ? 200 : 503);
     ck_assert_uint_eq(answer.head.status, status);
     ck_assert_uint_le(json_object_size(answer.json), 1);
+    end_answer(&answer);
+}
+END_TEST
+
+START_TEST(readiness_says_how_the_cluster_is)
+{
+    struct reply_options options = {.is_head_method = false};
+    struct answer answer = {.text = {0}};
+    uint16_t status = 0;
+
+    ck_assert(reply_health(&options, true, "away", &status, &answer.text));
+    read_answer(&answer, false);
+    ck_assert_uint_eq(status, 200);
+    ck_assert_str_eq(json_string_value(json_object_get(answer.json, "cluster")), "away");
     end_answer(&answer);
 }
 END_TEST
@@ -277,6 +291,7 @@ int main(void)
                         ROWS(connections));
     tcase_add_loop_test(heads, an_answer_is_dated, 0, ROWS(dates));
     tcase_add_loop_test(own, health_is_told_without_detail, 0, 4);
+    tcase_add_test(own, readiness_says_how_the_cluster_is);
     tcase_add_loop_test(own, whoami_tells_a_client_what_it_may_do, 0, 2);
     return run_suite(suite);
 }
