@@ -1,5 +1,7 @@
 #include "access/bounded_json.h"
 
+#include "base/json_text.h"
+
 /*
  * Counts what jansson would allocate for. It need not be right about what is no JSON:
  * jansson judges that.
@@ -36,7 +38,7 @@ json_t *bounded_json_object(struct span text, unsigned depth, unsigned values)
 
     if (!is_bounded(text, depth, values))
         return NULL;
-    root = json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, NULL);
+    root = json_text_read(text, JSON_REJECT_DUPLICATES, NULL);
     if (json_is_object(root))
         return root;
     json_decref(root);

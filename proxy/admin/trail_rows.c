@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "audit/line.h"
+#include "base/json_text.h"
 
 void trail_rows_init(struct trail_rows *rows, const struct trail_query *query)
 {
@@ -140,10 +141,12 @@ void trail_rows_fini(struct trail_rows *rows)
 /* A line that is no JSON was never given as a row; what fails here is memory. */
 static json_t *row_of(const struct trail_row *kept)
 {
-    json_t *first = json_loadb(kept->lines, kept->len, 0, NULL);
-    json_t *later = kept->result_len > 0
-                        ? json_loadb(kept->lines + kept->len, kept->result_len, 0, NULL)
-                        : NULL;
+    json_t *first = json_text_read(span_make(kept->lines, kept->len), 0, NULL);
+    json_t *later =
+        kept->result_len > 0
+            ? json_text_read(span_make(kept->lines + kept->len, kept->result_len), 0,
+                             NULL)
+            : NULL;
     json_t *row = NULL;
 
     if (first != NULL && (kept->result_len == 0 || later != NULL))

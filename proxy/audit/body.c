@@ -1,11 +1,11 @@
 #include "audit/body.h"
 
 #include <float.h>
-#include <malloc.h>
 #include <stdlib.h>
 
 #include <jansson.h>
 
+#include "base/json_text.h"
 #include "base/secret.h"
 
 #define KEY_PREFIX "proxy.recorded."
@@ -20,23 +20,6 @@ static const char *const verdict_words[] = {
 const char *audit_body_verdict_word(enum audit_body_verdict verdict)
 {
     return verdict_words[verdict];
-}
-
-/*
- * The size is asked of malloc and not kept in a header of ours: so blocks from before the
- * change of allocators, and those that our callers free() themselves, stay fine.
- */
-static void free_cleansed(void *block)
-{
-    if (block != NULL)
-        secret_cleanse(block, malloc_usable_size(block));
-    free(block);
-}
-
-void audit_body_init(void)
-{
-    json_set_alloc_funcs(malloc, free_cleansed);
-    json_object_seed(0);
 }
 
 /* Content-Type (RFC 9110 8.3.1) */
@@ -128,7 +111,6 @@ static bool is_json_type(struct span type)
 static enum audit_body_verdict verdict_of_fault(json_error_t *fault)
 {
     enum json_error_code code = json_error_code(fault);
-    bool is_mute = fault->text[0] == '\0';
 
     secret_cleanse(fault, sizeof(*fault)); /* its text quotes the body */
     switch (code) {
@@ -139,8 +121,7 @@ static enum audit_body_verdict verdict_of_fault(json_error_t *fault)
     case json_error_out_of_memory:
         return AUDIT_BODY_NO_MEMORY;
     default:
-        /* About some failed allocations jansson says nothing; about faults it does. */
-        return is_mute ? AUDIT_BODY_NO_MEMORY : AUDIT_BODY_NOT_JSON;
+        return AUDIT_BODY_NOT_JSON;
     }
 }
 
@@ -157,7 +138,7 @@ static enum audit_body_verdict parse(struct span bytes, json_t **root)
     *root = NULL;
     if (memchr(bytes.at, '\0', bytes.len) != NULL)
         return AUDIT_BODY_NOT_JSON;
-    *root = json_loadb(bytes.at, bytes.len, JSON_REJECT_DUPLICATES, &fault);
+    *root = json_text_read(bytes, JSON_REJECT_DUPLICATES, &fault);
     return *root != NULL ? AUDIT_BODY_READ : verdict_of_fault(&fault);
 }
 

@@ -28,7 +28,7 @@ enum audit_body_verdict {
     AUDIT_BODY_DUPLICATE,  /* a member twice, or in a spelling that some take for it */
     AUDIT_BODY_MISTYPED,   /* no object; or the name is absent, no string, or too long */
     AUDIT_BODY_TOO_DEEP,
-    AUDIT_BODY_NO_MEMORY, /* or NOT_JSON: the library does not always tell them apart */
+    AUDIT_BODY_NO_MEMORY,
 };
 
 /* All borrowed, for the call only. */
@@ -66,16 +66,9 @@ struct audit_body {
 };
 
 /*
- * Makes the JSON library cleanse all memory that it gives back, so that no secret value
- * stays behind in it, and seeds its hash tables. For the whole process: call once at
- * start, before other threads. What was allocated before may be freed after.
- */
-void audit_body_init(void);
-
-/*
  * Reads a body; *body is all empty unless READ is returned. Where neither a name nor a
  * member is wanted the answer is READ and the bytes are not looked at. Copies of what is
- * parsed are gone from memory on return, given audit_body_init; bytes are the caller's.
+ * parsed are gone from memory on return, given json_text_init; bytes are the caller's.
  */
 enum audit_body_verdict audit_body_read(const struct audit_body_source *source,
                                         struct audit_body *body);

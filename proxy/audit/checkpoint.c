@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 
 #define PREFIX SPAN("psgate-checkpoint v1 ")
 #define MOST_SEQUENCE UINT64_C(999999999999999999)
@@ -142,8 +143,7 @@ enum audit_checkpoint_found audit_checkpoint_find(struct span line,
                                                   struct audit_checkpoint *checkpoint,
                                                   struct error *error)
 {
-    json_t *root = json_loadb(line.at != NULL ? line.at : "", line.len,
-                              JSON_REJECT_DUPLICATES, NULL);
+    json_t *root = json_text_read(line, JSON_REJECT_DUPLICATES, NULL);
     struct span statement = string_of(root, AUDIT_KEY_STATEMENT);
     struct span signature = string_of(root, AUDIT_KEY_SIGNATURE);
     enum audit_checkpoint_found found = AUDIT_CHECKPOINT_NONE;

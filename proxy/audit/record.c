@@ -6,6 +6,7 @@
 
 #include "audit/line.h"
 #include "base/clock.h"
+#include "base/json_text.h"
 
 #define ECS_VERSION "8.11"
 
@@ -155,7 +156,9 @@ static json_t *read_intent(struct span body)
 
     text_add(&line, body);
     text_add_byte(&line, '}');
-    intent = line.failed ? NULL : json_loadb(line.bytes, line.len, JSON_ALLOW_NUL, NULL);
+    intent = line.failed
+                 ? NULL
+                 : json_text_read(span_make(line.bytes, line.len), JSON_ALLOW_NUL, NULL);
     text_fini(&line);
     if (json_is_object(intent) && json_is_string(json_object_get(intent, "event.id")))
         return intent;

@@ -6,7 +6,7 @@
 #include <event2/event.h>
 
 #include "admin/admin.h"
-#include "audit/body.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/log_output.h"
 #include "base/secret.h"
@@ -270,7 +270,7 @@ static int serve_logged(const char *path, bool with_sandbox, bool is_confined)
     struct error error;
     int status;
 
-    audit_body_init();
+    json_text_init();
     if (!secret_protect_process(&error) || (is_confined && !confine(path, &error))) {
         (void)fprintf(stderr, "psgate: %s\n", error.text);
         return EXIT_FAILED;

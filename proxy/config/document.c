@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json_text.h"
 #include "config/locate.h"
 #include "config/units.h"
 
@@ -65,8 +66,8 @@ static bool parse_text(struct document *document)
 {
     json_error_t fault;
 
-    document->root = json_loadb(document->text.bytes, document->text.len,
-                                JSON_REJECT_DUPLICATES, &fault);
+    document->root = json_text_read(span_make(document->text.bytes, document->text.len),
+                                    JSON_REJECT_DUPLICATES, &fault);
     if (document->root != NULL)
         return true;
     text_add_format(&document->problems->lines,

@@ -3,9 +3,8 @@
 
 #include <stdlib.h>
 
-#include <jansson.h>
-
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "gateway/exchange.h"
 #include "gateway/health.h"
@@ -31,7 +30,7 @@ static void start(struct renewal *renewal, int slot);
 
 bool renewal_read_team(struct span session, char *team, size_t team_bytes)
 {
-    json_t *root = json_loadb(session.at, session.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root = json_text_read(session, JSON_REJECT_DUPLICATES, NULL);
     const char *id =
         json_string_value(json_object_get(json_object_get(root, "team"), "id"));
     bool is_team = id != NULL && id[0] != '\0' && strlen(id) < team_bytes;
