@@ -8,7 +8,10 @@ static void arm(struct deadline *deadline, int64_t now_ms)
     struct timeval delay = {.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
 
     deadline->armed_ms = deadline->due_ms;
-    (void)event_add(&deadline->timer, &delay);
+    if (event_add(&deadline->timer, &delay) != 0) { /* no memory: it counts as missed */
+        deadline->due_ms = deadline->armed_ms = now_ms;
+        event_active(&deadline->timer, EV_TIMEOUT, 0); /* takes none */
+    }
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

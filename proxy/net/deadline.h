@@ -24,7 +24,10 @@ struct deadline {
 void deadline_init(struct deadline *deadline, struct worker *worker,
                    void (*on_missed)(void *owner), void *owner);
 
-/* on_missed is called once after delay_ms, unless the deadline is moved or lifted before.
+/*
+ * on_missed is called once after delay_ms, unless the deadline is moved or lifted before.
+ * If there is no memory for the timer it counts as missed: on_missed is called by the
+ * loop now.
  */
 void deadline_set(struct deadline *deadline, int64_t delay_ms);
 /* The same for who has just looked at the clock. */

@@ -16,6 +16,7 @@ enum { FLUSH_VECTORS = 16 };
 
 static void on_writable(evutil_socket_t fd, short what, void *arg);
 static void on_readable(evutil_socket_t fd, short what, void *arg);
+static void on_again(evutil_socket_t fd, short what, void *arg);
 
 static void prepare(struct stream *stream, struct worker *worker, int fd, SSL *ssl,
                     const struct stream_events *events, void *owner)
@@ -32,7 +33,7 @@ static void prepare(struct stream *stream, struct worker *worker, int fd, SSL *s
                        on_readable, stream);
     (void)event_assign(&stream->writable, worker->base, fd, EV_WRITE, on_writable,
                        stream);
-    (void)evtimer_assign(&stream->again, worker->base, on_readable, stream);
+    (void)evtimer_assign(&stream->again, worker->base, on_again, stream);
 }
 
 /* In the loop's next turn: in this one, a busy peer would keep all others waiting. */
@@ -40,23 +41,42 @@ static void read_again(struct stream *stream)
 {
     const struct timeval now = {0};
 
-    (void)event_add(&stream->again, &now);
-}
-
-static void await_writable(struct stream *stream)
-{
-    (void)event_add(&stream->writable, NULL);
-}
-
-static void await_readable(struct stream *stream)
-{
-    (void)event_add(&stream->readable, NULL);
+    if (event_add(&stream->again, &now) != 0)
+        event_active(&stream->again, EV_TIMEOUT, 0); /* takes no memory */
 }
 
 static void break_off(struct stream *stream, enum stream_fault fault, int errnum)
 {
     stream->fault = fault;
     stream->errnum = errnum;
+}
+
+/*
+ * Nothing of the socket's will tell the owner that memory was out here: the peer is
+ * sound, and may wait for us. So the loop does. Takes no memory.
+ */
+static void tell_if_starved(struct stream *stream)
+{
+    if (stream->fault == STREAM_NO_MEMORY)
+        event_active(&stream->again, EV_TIMEOUT, 0);
+}
+
+static void await(struct stream *stream, struct event *event)
+{
+    if (event_add(event, NULL) == 0)
+        return;
+    break_off(stream, STREAM_NO_MEMORY, 0);
+    tell_if_starved(stream);
+}
+
+static void await_writable(struct stream *stream)
+{
+    await(stream, &stream->writable);
+}
+
+static void await_readable(struct stream *stream)
+{
+    await(stream, &stream->readable);
 }
 
 /* Moves a handshake on; tells the owner when the connection is open or has failed. */
@@ -175,6 +195,16 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         read_again(stream);
 }
 
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct stream *stream = arg;
+
+    if (stream->fault == STREAM_NO_MEMORY)
+        stream->events->on_failed(stream->owner);
+    else
+        on_readable(fd, what, arg);
+}
+
 bool stream_init_accepted(struct stream *stream, struct worker *worker, int fd,
                           SSL_CTX *context, const struct stream_events *events,
                           void *owner)
@@ -277,10 +307,15 @@ bool stream_write(struct stream *stream, const struct iovec *vectors, int count)
     if (stream->fault != STREAM_SOUND || stream->fd < 0)
         return false;
     if (stream->is_open && stream->queue.bytes == 0 && !stream->is_corked &&
-        stream->io->write(stream, vectors, count, &put) == STREAM_FAILED)
+        stream->io->write(stream, vectors, count, &put) == STREAM_FAILED) {
+        tell_if_starved(stream);
         return false;
+    }
     stream->bytes_written += put;
-    return put_in_queue(stream, vectors, count, put);
+    if (put_in_queue(stream, vectors, count, put))
+        return true;
+    tell_if_starved(stream);
+    return false;
 }
 
 void stream_cork(struct stream *stream)
@@ -294,8 +329,10 @@ bool stream_uncork(struct stream *stream)
     if (!stream->is_corked)
         return true;
     stream->is_corked = false;
-    if (!flush(stream))
+    if (!flush(stream)) {
+        tell_if_starved(stream);
         return false;
+    }
     if (stream->queue.bytes > 0)
         await_writable(stream);
     return true;

@@ -40,7 +40,7 @@ enum stream_fault {
     STREAM_TLS_PROTOCOL,
     STREAM_TLS_CERTIFICATE,
     STREAM_TLS_ALERT,
-    STREAM_NO_MEMORY,
+    STREAM_NO_MEMORY, /* ours or the kernel's; the peer knows nothing of it */
 };
 
 /* All are called from the event loop, never from within a call into the stream. */
@@ -48,7 +48,8 @@ struct stream_events {
     void (*on_open)(void *owner);     /* connected and, on TLS, verified; may be NULL */
     void (*on_readable)(void *owner); /* bytes, or the end, can be read */
     void (*on_drained)(void *owner);  /* what was queued is below the low mark */
-    void (*on_failed)(void *owner);   /* broke while connecting or writing the queue */
+    void (*on_failed)(void *owner);   /* broke while connecting or writing the queue, or
+                                         memory was out (STREAM_NO_MEMORY) */
 };
 
 struct stream_io; /* how bytes get in and out: plain or TLS */
@@ -69,7 +70,8 @@ struct stream {
     uint64_t bytes_read, bytes_written;
     struct queue queue;
     struct event readable, writable;
-    struct event again; /* TLS: more can be read without the socket saying so */
+    struct event
+        again; /* what the socket does not tell: more can be read, or memory is out */
 };
 
 /*
@@ -98,7 +100,7 @@ enum stream_status stream_read(struct stream *stream, char *buffer, size_t capac
 
 /*
  * Sends the vectors' bytes, which are copied if they have to wait. False when the stream
- * broke: the owner closes it.
+ * broke: the owner closes it. If memory was out on_failed follows, until it is closed.
  */
 bool stream_write(struct stream *stream, const struct iovec *vectors,
                   int count) MUST_CHECK;

@@ -2,6 +2,8 @@
 #ifndef PSGATE_NET_STREAM_INTERNAL_H
 #define PSGATE_NET_STREAM_INTERNAL_H
 
+#include <errno.h>
+
 #include "net/stream.h"
 
 struct stream_io {
@@ -15,6 +17,12 @@ struct stream_io {
     enum stream_status (*handshake)(struct stream *stream, bool *wants_write);
     void (*say_end)(struct stream *stream);
 };
+
+/* What a read or write that failed with this says of the connection. */
+static inline enum stream_fault stream_fault_of(int errnum)
+{
+    return errnum == ENOMEM || errnum == ENOBUFS ? STREAM_NO_MEMORY : STREAM_RESET;
+}
 
 extern const struct stream_io stream_plain_io;
 extern const struct stream_io stream_tls_io;

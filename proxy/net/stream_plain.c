@@ -10,7 +10,7 @@ static enum stream_status fail(struct stream *stream, int errnum)
 {
     if (errnum == EAGAIN || errnum == EWOULDBLOCK || errnum == EINTR)
         return STREAM_AGAIN;
-    stream->fault = STREAM_RESET;
+    stream->fault = stream_fault_of(errnum);
     stream->errnum = errnum;
     return STREAM_FAILED;
 }

@@ -21,7 +21,7 @@ static enum stream_status fail(struct stream *stream, int result, int errnum)
     case SSL_ERROR_ZERO_RETURN:
         return STREAM_END;
     case SSL_ERROR_SYSCALL:
-        stream->fault = errnum != 0 ? STREAM_RESET : STREAM_CUT;
+        stream->fault = errnum != 0 ? stream_fault_of(errnum) : STREAM_CUT;
         stream->errnum = errnum;
         break;
     default:

@@ -248,7 +248,10 @@ static void on_broken(void *owner)
     struct upstream_call *call = owner;
 
     call->is_broken = true;
-    read_answer(call);
+    if (stream_of(call)->fault == STREAM_NO_MEMORY)
+        fail(call, UPSTREAM_NO_MEMORY, "out of memory");
+    else
+        read_answer(call);
 }
 
 /* Receiving */

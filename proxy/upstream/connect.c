@@ -17,7 +17,10 @@ static void refuse_connecting(struct upstream_connection *connection,
     struct upstream_pool *pool = connection->pool;
     struct upstream_lease *lease = connection->lease;
 
-    circuit_note_failure(&pool->circuit, clock_monotonic_ms());
+    if (upstream_failure_is_reach(failure))
+        circuit_note_failure(&pool->circuit, clock_monotonic_ms());
+    else
+        circuit_note_abandoned(&pool->circuit);
     if (pool->circuit.open_until_ms != 0)
         atomic_store(&pool->target->is_unreachable, true);
     pool->last_failure = failure;

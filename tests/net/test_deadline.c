@@ -20,6 +20,15 @@ struct fixture {
 };
 
 static struct fixture fixture;
+static bool memory_is_out; /* for timers */
+
+int __real_event_add(struct event *event, const struct timeval *delay);
+int __wrap_event_add(struct event *event, const struct timeval *delay);
+
+int __wrap_event_add(struct event *event, const struct timeval *delay)
+{
+    return memory_is_out ? -1 : __real_event_add(event, delay);
+}
 
 static void on_missed(void *owner)
 {
@@ -65,6 +74,31 @@ START_TEST(a_deadline_is_missed_once)
     ck_assert(deadline_is_set(&fixture.deadline));
     run_out();
     assert_missed_once_after(20);
+}
+END_TEST
+
+START_TEST(a_deadline_without_memory_for_its_timer_is_missed_on_the_loop)
+{
+    memory_is_out = true;
+    deadline_set(&fixture.deadline, FAR_MS);
+    ck_assert_int_eq(fixture.missed, 0);
+    run_out();
+    assert_missed_once_after(0);
+    memory_is_out = false;
+    deadline_set(&fixture.deadline, 10);
+    run_out();
+    ck_assert_int_eq(fixture.missed, 2);
+}
+END_TEST
+
+START_TEST(a_lifted_deadline_without_memory_for_its_timer_is_not_missed)
+{
+    memory_is_out = true;
+    deadline_set(&fixture.deadline, FAR_MS);
+    deadline_lift(&fixture.deadline);
+    run_out();
+    ck_assert_int_eq(fixture.missed, 0);
+    memory_is_out = false;
 }
 END_TEST
 
@@ -199,6 +233,8 @@ int main(void)
     tcase_add_checked_fixture(moved, set_up, tear_down);
     tcase_add_test(plain, a_deadline_is_missed_once);
     tcase_add_test(plain, a_new_deadline_is_not_set);
+    tcase_add_test(plain, a_deadline_without_memory_for_its_timer_is_missed_on_the_loop);
+    tcase_add_test(plain, a_lifted_deadline_without_memory_for_its_timer_is_not_missed);
     tcase_add_test(plain, a_deadline_that_is_already_due_is_missed_on_the_loop);
     tcase_add_test(plain, nothing_is_left_to_wait_for_after_the_end);
     tcase_add_test(plain, a_deadline_that_was_never_made_may_be_ended);
