@@ -1,6 +1,7 @@
 /*
- * The hand-over from libevhtp: it accepts, we take its bufferevent in the post-accept
- * callback, keep the descriptor, and let it forget the connection.
+ * The hand-over from libevhtp: its listener accepts and calls us. Not libevhtp first:
+ * what it allocates for each connection we would throw away, and it loses the descriptor,
+ * and with it a client, when memory is out for that.
  */
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <event2/bufferevent.h>
 #include <event2/listener.h>
 #include <evhtp/evhtp.h>
 
@@ -26,38 +26,36 @@ struct acceptor {
 
 static const struct timeval retry_delay = {.tv_usec = 100000};
 
-/* Any return but EVHTP_RES_OK makes libevhtp drop its half, which is empty by then. */
-static evhtp_res take_over(evhtp_connection_t *connection, void *arg)
+static void take_over(struct evconnlistener *listener, evutil_socket_t fd,
+                      struct sockaddr *peer, int len, void *arg)
 {
     struct acceptor *acceptor = arg;
-    struct bufferevent *bufferevent = evhtp_connection_take_ownership(connection);
-    int fd = bufferevent_getfd(bufferevent);
-    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
-    socklen_t len = sizeof(peer);
     const int on = 1;
 
-    (void)bufferevent_disable(bufferevent, EV_READ | EV_WRITE);
-    (void)bufferevent_setfd(bufferevent, -1); /* so that freeing it leaves ours open */
-    bufferevent_free(bufferevent);
-    (void)getpeername(fd, (struct sockaddr *)&peer, &len);
+    (void)listener;
+    (void)len;
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    if (peer.ss_family != AF_UNIX)
+    if (peer->sa_family != AF_UNIX)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    acceptor->on_accept(acceptor->arg, fd, (const struct sockaddr *)&peer);
-    return EVHTP_RES_ERROR;
+    acceptor->on_accept(acceptor->arg, fd, peer);
 }
 
-/*
- * Out of descriptors or memory: without a pause the loop would spin on the full queue.
- * The listener's argument is libevhtp's, and ours is in there.
- */
+/* Memory may be out for that too. */
+static void enable(struct acceptor *acceptor)
+{
+    if (evconnlistener_enable(acceptor->evhtp->server) != 0 &&
+        event_add(acceptor->retry, &retry_delay) != 0)
+        log_error("accepting ends on one of the workers: out of memory");
+}
+
+/* Out of descriptors or memory: without a pause the loop would spin on the full queue. */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    const evhtp_t *evhtp = arg;
-    struct acceptor *acceptor = evhtp->arg;
+    struct acceptor *acceptor = arg;
 
+    if (event_add(acceptor->retry, &retry_delay) != 0)
+        return; /* to pause without that would be for ever */
     (void)evconnlistener_disable(listener);
-    (void)event_add(acceptor->retry, &retry_delay);
     log_warn("accepting pauses: %s (raise the limit of open files, LimitNOFILE)",
              error_errno_text(EVUTIL_SOCKET_ERROR()));
 }
@@ -69,7 +67,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (!acceptor->is_paused)
-        (void)evconnlistener_enable(acceptor->evhtp->server);
+        enable(acceptor);
 }
 
 static void free_acceptor(struct acceptor *acceptor)
@@ -96,7 +94,7 @@ static bool bind_acceptor(struct acceptor *acceptor, const struct listener *list
             (void)close(fd);
         return false;
     }
-    evhtp_set_post_accept_cb(acceptor->evhtp, take_over, acceptor);
+    evconnlistener_set_cb(acceptor->evhtp->server, take_over, acceptor);
     evconnlistener_set_error_cb(acceptor->evhtp->server, on_accept_error);
     return true;
 }
@@ -130,7 +128,7 @@ void acceptor_resume(struct acceptor *acceptor)
     if (!acceptor->is_paused)
         return;
     acceptor->is_paused = false;
-    (void)evconnlistener_enable(acceptor->evhtp->server);
+    enable(acceptor);
 }
 
 void acceptor_close(struct acceptor *acceptor)
