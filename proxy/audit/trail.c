@@ -509,7 +509,10 @@ static void add_summaries(struct audit_trail *trail, int64_t now_ms)
             return;
         audit_record_suppressed(span_of(summary.source), summary.count, clock_wall_ms(),
                                 &entry->body);
-        append_pending(trail, entry);
+        if (entry->body.failed)
+            audit_entry_free(entry);
+        else
+            append_pending(trail, entry);
     }
 }
 

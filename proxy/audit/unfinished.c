@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "audit/chain.h"
+#include "audit/record.h"
 
 enum { BUCKETS = 4096 };
 
@@ -18,7 +19,8 @@ struct intent {
 struct audit_unfinished {
     struct intent *buckets[BUCKETS];
     struct intent *oldest, *newest;
-    size_t count, room;
+    struct intent *spares; /* by their newer; each has room for an id and no body */
+    size_t count, room, spare_count;
 };
 
 struct audit_unfinished *audit_unfinished_new(void)
@@ -35,6 +37,10 @@ void audit_unfinished_free(struct audit_unfinished *unfinished)
     for (struct intent *intent = unfinished->oldest; intent != NULL; intent = next) {
         next = intent->newer;
         free(intent);
+    }
+    for (struct intent *spare = unfinished->spares; spare != NULL; spare = next) {
+        next = spare->newer;
+        free(spare);
     }
     free(unfinished);
 }
@@ -76,10 +82,35 @@ static void unlink_intent(struct audit_unfinished *unfinished, struct intent *in
         unfinished->newest = intent->older;
 }
 
+bool audit_unfinished_reserve(struct audit_unfinished *unfinished, size_t count)
+{
+    while (unfinished->spare_count < count) {
+        struct intent *spare = malloc(sizeof(*spare) + AUDIT_ID_HEX);
+
+        if (spare == NULL)
+            return false;
+        spare->newer = unfinished->spares;
+        unfinished->spares = spare;
+        unfinished->spare_count++;
+    }
+    return true;
+}
+
+static struct intent *new_intent(struct audit_unfinished *unfinished, size_t bytes)
+{
+    struct intent *spare = unfinished->spares;
+
+    if (bytes > AUDIT_ID_HEX || spare == NULL)
+        return malloc(sizeof(struct intent) + bytes);
+    unfinished->spares = spare->newer;
+    unfinished->spare_count--;
+    return spare;
+}
+
 bool audit_unfinished_add(struct audit_unfinished *unfinished, struct span id,
                           uint64_t sequence, size_t room, struct span body)
 {
-    struct intent *intent = malloc(sizeof(*intent) + id.len + body.len);
+    struct intent *intent = new_intent(unfinished, id.len + body.len);
     struct intent **bucket = bucket_of(unfinished, id);
 
     if (intent == NULL)

@@ -18,6 +18,12 @@ struct audit_unfinished *audit_unfinished_new(void);
 void audit_unfinished_free(struct audit_unfinished *unfinished);
 
 /*
+ * Makes sure that the next count adds, without a body and with an id of ours, find their
+ * memory. False when it is out.
+ */
+bool audit_unfinished_reserve(struct audit_unfinished *unfinished, size_t count);
+
+/*
  * An intent was written. room: the bytes kept for its result. body (may have at NULL) is
  * copied. False when memory is out; an id that is there already is moved to the end.
  */

@@ -73,7 +73,10 @@ static void add_repair(struct closing *closing, const struct audit_recovered *re
         return;
     audit_record_repaired(recovered->set_aside, recovered->torn_bytes, closing->wall_ms,
                           &entry->body);
-    push(closing, entry);
+    if (entry->body.failed)
+        audit_entry_free(entry);
+    else
+        push(closing, entry);
 }
 
 static bool recover(struct audit_writer *writer, struct audit_entry **pending,
@@ -286,6 +289,16 @@ static uint64_t room_for_results(const struct audit_writer *writer,
     return spent < room ? room - spent : 0;
 }
 
+/* So that noting the intents once they are written needs no memory: none is forgotten. */
+static bool reserve_notes(struct audit_writer *writer, const struct audit_entry *entries)
+{
+    size_t intents = 0;
+
+    for (; entries != NULL; entries = entries->next)
+        intents += entries->phase == AUDIT_INTENT;
+    return audit_unfinished_reserve(writer->unfinished, intents);
+}
+
 static void note_written(struct audit_writer *writer, const struct audit_entry *entries,
                          uint64_t sequence)
 {
@@ -317,7 +330,8 @@ enum audit_put audit_writer_put(struct audit_writer *writer,
     struct audit_chain chain = writer->chain;
     int64_t started_us;
 
-    if (!make_batch(writer, &chain, entries, with_checkpoint)) {
+    if (!make_batch(writer, &chain, entries, with_checkpoint) ||
+        !reserve_notes(writer, entries)) {
         (void)error_set(error, "out of memory");
         return AUDIT_NO_ROOM;
     }

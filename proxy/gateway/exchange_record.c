@@ -180,6 +180,11 @@ void exchange_record_intent(struct exchange *exchange)
     enum audit_body_verdict verdict = read_body(exchange, &body);
     bool is_written;
 
+    if (verdict == AUDIT_BODY_NO_MEMORY) { /* the body may be fine */
+        audit_body_fini(&body);
+        refuse(exchange, REASON_NO_MEMORY, NULL);
+        return;
+    }
     if (must_refuse_body(exchange, verdict)) {
         audit_body_fini(&body);
         refuse(exchange,
@@ -189,7 +194,8 @@ void exchange_record_intent(struct exchange *exchange)
         return;
     }
     is_written =
-        subject_write(exchange, recording->id, &body, verdict, &recording->subject);
+        subject_write(exchange, recording->id, &body, verdict, &recording->subject) &&
+        recording_reserve_result(recording);
     audit_body_fini(&body);
     if (!is_written) {
         refuse(exchange, REASON_NO_MEMORY, NULL);
@@ -206,8 +212,10 @@ static void record_loosely(struct exchange *exchange)
     struct recording *recording = recording_new(exchange, RECORDING_LOG);
 
     exchange->recording = recording;
-    if (recording != NULL && subject_write(exchange, recording->id, NULL, AUDIT_BODY_READ,
-                                           &recording->subject))
+    if (recording != NULL &&
+        subject_write(exchange, recording->id, NULL, AUDIT_BODY_READ,
+                      &recording->subject) &&
+        recording_reserve_result(recording))
         (void)recording_begin(recording);
     exchange_call_upstream(exchange);
 }

@@ -1,5 +1,6 @@
 #include "gateway/recording.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "audit/trail.h"
@@ -30,6 +31,7 @@ static void free_if_done(struct recording *recording)
     if (recording->exchange != NULL || is_pending(recording))
         return;
     snapshot_unref(recording->snapshot);
+    audit_entry_free(recording->result_entry);
     text_fini(&recording->subject);
     free(recording);
 }
@@ -144,9 +146,38 @@ static bool has_invalidated(const struct recording *recording)
     return reason == NULL || strcmp(reason, RECORDING_NOT_FORWARDED) != 0;
 }
 
-static struct audit_entry *make_result(const struct recording *recording)
+static void write_result(const struct recording *recording,
+                         const struct audit_outcome *outcome, struct text *out)
 {
+    text_clear(out);
+    audit_record_result(span_make(recording->subject.bytes, recording->subject.len),
+                        span_of(recording->method), clock_wall_ms(), outcome, out);
+}
+
+bool recording_reserve_result(struct recording *recording)
+{
+    const struct audit_outcome longest = {
+        .outcome = "a word longer than any outcome's",
+        .reason = "words longer than any reason's, so that none that is given at the end "
+                  "needs more room than these",
+        .status = 599,
+        .duration_ns = INT64_MAX,
+        .invalidated = recording->invalidated,
+        .invalidated_count = recording->invalidated_count,
+    };
     struct audit_entry *entry = audit_entry_new(AUDIT_RESULT);
+
+    recording->result_entry = entry;
+    if (entry == NULL)
+        return false;
+    memcpy(entry->id, recording->id, sizeof(entry->id));
+    write_result(recording, &longest, &entry->body);
+    return !entry->body.failed;
+}
+
+static void send_result(struct recording *recording)
+{
+    struct audit_entry *entry = recording->result_entry;
     const struct audit_outcome outcome = {
         .outcome = recording->end.outcome,
         .reason = recording->end.reason,
@@ -157,29 +188,10 @@ static struct audit_entry *make_result(const struct recording *recording)
             has_invalidated(recording) ? recording->invalidated_count : 0,
     };
 
-    if (entry == NULL)
-        return NULL;
-    memcpy(entry->id, recording->id, sizeof(entry->id));
-    audit_record_result(span_make(recording->subject.bytes, recording->subject.len),
-                        span_of(recording->method), clock_wall_ms(), &outcome,
-                        &entry->body);
-    if (!entry->body.failed)
-        return entry;
-    audit_entry_free(entry);
-    return NULL;
-}
-
-/*
- * Without memory for it the result is missing: who waits for it hears of that at
- * audit.timeout, and the next start closes the intent as unknown.
- */
-static void send_result(struct recording *recording)
-{
-    struct audit_entry *entry = make_result(recording);
-
-    recording->result = entry != NULL ? RESULT_RECORDED : RESULT_LOST;
-    if (entry == NULL)
-        return;
+    write_result(recording, &outcome, &entry->body);
+    assert(!entry->body.failed); /* all its room was reserved */
+    recording->result_entry = NULL;
+    recording->result = RESULT_RECORDED;
     if (recording->exchange != NULL && recording->mode == RECORDING_AWAITED) {
         entry->owner = recording;
         entry->on_done = on_result_done;

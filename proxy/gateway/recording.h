@@ -38,7 +38,6 @@ enum recording_result {
     RESULT_NONE,
     RESULT_OWED, /* known, but its intent has not come back */
     RESULT_PENDING,
-    RESULT_LOST, /* memory was out for it: audit.timeout tells whoever waits */
     RESULT_RECORDED,
 };
 
@@ -69,6 +68,7 @@ struct recording {
     struct recording_end end;
 
     struct audit_entry *intent_entry; /* while pending; the trail's */
+    struct audit_entry *result_entry; /* from before the intent is queued to the end */
     struct letter intent_letter, result_letter;
     struct audit_entry *returned_intent, *returned_result;
     enum audit_done intent_done;
@@ -92,8 +92,14 @@ enum recording_mode recording_mode(const struct exchange *exchange);
 struct recording *recording_new(struct exchange *exchange, enum recording_mode mode);
 
 /*
- * Sends the intent; the subject has been written. False: it cannot be recorded now. If
- * awaited, exchange_on_intent follows.
+ * Takes the memory that the result will need, whatever it is: once the intent is in the
+ * trail none may be missing. After the subject was written. False when memory is out.
+ */
+bool recording_reserve_result(struct recording *recording) MUST_CHECK;
+
+/*
+ * Sends the intent; the result's memory has been reserved. False: it cannot be recorded
+ * now. If awaited, exchange_on_intent follows.
  */
 bool recording_begin(struct recording *recording);
 

@@ -140,6 +140,48 @@ START_TEST(a_body_may_be_left_out)
 }
 END_TEST
 
+/* Whether malloc has nothing. */
+static bool memory_is_out;
+
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    return memory_is_out ? NULL : __real_malloc(bytes);
+}
+
+START_TEST(what_was_reserved_needs_no_memory)
+{
+    bool is_added[3], is_reserved;
+    char ids[3][33];
+
+    for (unsigned i = 0; i < 3; i++)
+        name_id(i, ids[i]);
+    ck_assert(audit_unfinished_reserve(unfinished, 2));
+    memory_is_out = true;
+    is_reserved = audit_unfinished_reserve(unfinished, 2);
+    for (unsigned i = 0; i < 3; i++)
+        is_added[i] = audit_unfinished_add(unfinished, span_of(ids[i]), i, 10, SPAN(""));
+    memory_is_out = false;
+    ck_assert(is_reserved && is_added[0] && is_added[1] && !is_added[2]);
+    ck_assert_uint_eq(audit_unfinished_count(unfinished), 2);
+    ck_assert_uint_eq(audit_unfinished_room(unfinished), 20);
+}
+END_TEST
+
+START_TEST(what_cannot_be_reserved_is_told)
+{
+    bool is_reserved;
+
+    memory_is_out = true;
+    is_reserved = audit_unfinished_reserve(unfinished, 1);
+    memory_is_out = false;
+    ck_assert(!is_reserved);
+    ck_assert(audit_unfinished_reserve(unfinished, 1));
+}
+END_TEST
+
 static const uint64_t seeds[] = {1, 77, 20261123, UINT64_C(0x9e3779b97f4a7c15)};
 
 static unsigned below(uint64_t *state, unsigned limit)
@@ -184,6 +226,8 @@ int main(void)
     tcase_add_test(plain, nothing_is_open_at_first);
     tcase_add_test(plain, an_intent_that_comes_again_moves_to_the_end);
     tcase_add_test(plain, a_body_may_be_left_out);
+    tcase_add_test(plain, what_was_reserved_needs_no_memory);
+    tcase_add_test(plain, what_cannot_be_reserved_is_told);
     tcase_add_loop_test(random, it_does_what_a_plain_list_does, 0, ROWS(seeds));
     return run_suite(suite);
 }
