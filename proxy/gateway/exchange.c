@@ -530,6 +530,13 @@ void exchange_fetch_behind(struct exchange *source, struct flight *flight)
     const struct caching *model = &source->caching;
     struct caching *caching;
 
+    if (fetch != NULL) {
+        text_add(&fetch->caching.key, span_make(model->key.bytes, model->key.len));
+        if (fetch->caching.key.failed) {
+            exchange_free(fetch);
+            fetch = NULL;
+        }
+    }
     if (fetch == NULL) {
         flights_land(source->station->shared->cache->flights, flight, FLIGHT_UNSHARED,
                      NULL, 0);
@@ -546,7 +553,6 @@ void exchange_fetch_behind(struct exchange *source, struct flight *flight)
     caching->forward_reason = "stale";
     caching->stored = model->stored != NULL ? cache_entry_ref(model->stored) : NULL;
     cache_directives_clear(&caching->asked);
-    text_add(&caching->key, span_make(model->key.bytes, model->key.len));
     caching_note_generations(fetch);
     station_add_orphan(fetch->station, fetch);
     exchange_call_upstream(fetch);

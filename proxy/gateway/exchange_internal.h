@@ -63,6 +63,12 @@ bool exchange_watch_head(struct exchange *exchange, const struct http_head *head
 bool exchange_watch_content(struct exchange *exchange, struct span content);
 bool exchange_watch_trailers(struct exchange *exchange, const struct http_head *trailers);
 
+/*
+ * Forgets all that was gathered of upstream's answer, of which nothing has gone out, and
+ * gives the gateway's own instead. The exchange may then have ended.
+ */
+void exchange_stop_answer(struct exchange *exchange, enum reason reason);
+
 /* exchange_request.c and exchange_response.c: what a call tells (upstream/call.h). */
 
 void exchange_on_sending(void *owner);

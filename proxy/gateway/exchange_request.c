@@ -154,8 +154,11 @@ static void finish_request(struct exchange *exchange)
     const struct http_head *trailers = &exchange->body.trailers;
 
     text_clear(&exchange->trailers);
-    if (trailers->field_count > 0)
-        (void)forward_trailers(trailers, &exchange->head, &exchange->trailers);
+    if (trailers->field_count > 0 &&
+        !forward_trailers(trailers, &exchange->head, &exchange->trailers)) {
+        exchange_refuse(exchange, REASON_NO_MEMORY, NULL);
+        return;
+    }
     exchange->request_state = REQUEST_SENT;
     upstream_call_finish(exchange->call,
                          span_make(exchange->trailers.bytes, exchange->trailers.len));

@@ -8,7 +8,8 @@
 
 enum { MOST_WITHHELD_BYTES = 65536 };
 
-/* Sends what was gathered. False: the connection closed, and the caller must return. */
+/* Sends what was gathered. False: the exchange may be over, and the caller must return.
+ */
 static bool flush(struct exchange *exchange)
 {
     int count = exchange->vector_count;
@@ -28,7 +29,7 @@ static bool flush(struct exchange *exchange)
 
 /*
  * What was gathered becomes one run of bytes of our own: while the answer is watched none
- * of it may go before all that came with it was looked at. If memory is out it goes.
+ * of it may go before all that came with it was looked at.
  */
 static bool pack(struct exchange *exchange)
 {
@@ -38,8 +39,10 @@ static bool pack(struct exchange *exchange)
 
     for (int i = first; i < exchange->vector_count; i++)
         more += exchange->vectors[i].iov_len;
-    if (!text_reserve(packed, more))
-        return flush(exchange);
+    if (!text_reserve(packed, more)) {
+        exchange_stop_answer(exchange, REASON_NO_MEMORY);
+        return false;
+    }
     for (int i = first; i < exchange->vector_count; i++)
         text_add(packed,
                  span_make(exchange->vectors[i].iov_base, exchange->vectors[i].iov_len));
@@ -296,7 +299,7 @@ void exchange_on_client_drained(struct exchange *exchange)
 static void keep_trailers(struct exchange *exchange, const struct http_head *trailers)
 {
     text_clear(&exchange->trailers);
-    if (trailers != NULL)
+    if (trailers != NULL) /* failure shows in the text, when the answer ends */
         (void)forward_trailers(trailers, NULL, &exchange->trailers);
 }
 
@@ -310,8 +313,20 @@ static void gather_end(struct exchange *exchange)
     gather(exchange, SPAN("\r\n"));
 }
 
+/* The answer broke off behind its head: what came of it goes out, and no more. */
+static void fail_midway(struct exchange *exchange, enum reason reason)
+{
+    exchange->error = reason_row(reason)->proxy_error;
+    if (flush(exchange))
+        exchange_cut_short(exchange);
+}
+
 static void end_answer(struct exchange *exchange)
 {
+    if (exchange->trailers.failed && exchange->response_body == FORWARD_CHUNKED) {
+        fail_midway(exchange, REASON_NO_MEMORY);
+        return;
+    }
     exchange->response_state = RESPONSE_DONE;
     rate_slot_release(&exchange->slot); /* before the client can ask again */
     if (!exchange->body.is_done)
@@ -348,14 +363,6 @@ void exchange_end_stream(struct exchange *exchange)
     end_answer(exchange);
 }
 
-/* The answer broke off behind its head: what came of it goes out, and no more. */
-static void fail_midway(struct exchange *exchange, enum reason reason)
-{
-    exchange->error = reason_row(reason)->proxy_error;
-    if (flush(exchange))
-        exchange_cut_short(exchange);
-}
-
 void exchange_release_answer(struct exchange *exchange)
 {
     const struct withheld *withheld = &exchange->withheld;
@@ -382,6 +389,7 @@ void exchange_start_stream(struct exchange *exchange, struct span head, struct s
                            bool is_length_known, uint16_t status)
 {
     struct text *out = &exchange->response_head;
+    bool is_whole = !exchange->caching.head.failed && !exchange->caching.body.failed;
 
     exchange->status = status;
     exchange->response_body = choose_body(
@@ -397,7 +405,7 @@ void exchange_start_stream(struct exchange *exchange, struct span head, struct s
                     (long long)(exchange->caching.policy.initial_age_ms / 1000));
     caching_add_lines(exchange, NULL, out);
     text_add(out, forward_connection_line(exchange_connection(exchange)));
-    if (out->failed) {
+    if (out->failed || !is_whole) {
         exchange->caching.is_collecting = false;
         exchange_refuse(exchange, REASON_NO_MEMORY, NULL);
         return;

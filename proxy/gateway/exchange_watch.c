@@ -23,8 +23,7 @@ static void report(const struct exchange *exchange, const char *where)
               admission->client->credential);
 }
 
-/* Forgets all that was gathered of the answer, and gives the gateway's own instead. */
-static void stop_answer(struct exchange *exchange)
+void exchange_stop_answer(struct exchange *exchange, enum reason reason)
 {
     upstream_call_cancel(exchange->call);
     exchange->call = NULL;
@@ -37,8 +36,8 @@ static void stop_answer(struct exchange *exchange)
     exchange->caching.is_streaming = false;
     exchange->caching.was_stored = false;
     exchange->keep_alive = exchange->keep_alive && exchange->body.is_done;
-    if (!fetch_on_failed(exchange, REASON_KEY_IN_ANSWER))
-        exchange_reply_error(exchange, REASON_KEY_IN_ANSWER, NULL);
+    if (!fetch_on_failed(exchange, (int)reason))
+        exchange_reply_error(exchange, reason, NULL);
 }
 
 static bool has_key(struct exchange *exchange, struct span bytes)
@@ -61,7 +60,7 @@ bool exchange_watch_interim(struct exchange *exchange, const struct http_head *h
     if (exchange->recording != NULL)
         recording_finish(exchange->recording,
                          (struct recording_end){"unknown", "key_in_answer", 0});
-    stop_answer(exchange);
+    exchange_stop_answer(exchange, REASON_KEY_IN_ANSWER);
     return true;
 }
 
@@ -83,7 +82,7 @@ bool exchange_watch_head(struct exchange *exchange, const struct http_head *head
 {
     if (head_has_key(exchange, head)) {
         report(exchange, "the head");
-        stop_answer(exchange);
+        exchange_stop_answer(exchange, REASON_KEY_IN_ANSWER);
         return true;
     }
     exchange->scan = (struct tripwire_scan){0};
@@ -96,7 +95,7 @@ bool exchange_watch_content(struct exchange *exchange, struct span content)
     if (!exchange->is_watched || !has_key(exchange, content))
         return false;
     report(exchange, "the body");
-    stop_answer(exchange);
+    exchange_stop_answer(exchange, REASON_KEY_IN_ANSWER);
     return true;
 }
 
@@ -105,6 +104,6 @@ bool exchange_watch_trailers(struct exchange *exchange, const struct http_head *
     if (!exchange->is_watched || trailers == NULL || !head_has_key(exchange, trailers))
         return false;
     report(exchange, "the trailers");
-    stop_answer(exchange);
+    exchange_stop_answer(exchange, REASON_KEY_IN_ANSWER);
     return true;
 }

@@ -279,7 +279,8 @@ static bool is_still_storable(const struct exchange *exchange)
 
 /*
  * The head without the fields that no-cache="..." or private="..." name: they were for
- * the one who asked (RFC 9111 5.2.2.4, 5.2.2.7). False when there are none of these.
+ * the one who asked (RFC 9111 5.2.2.4, 5.2.2.7). False when there are none of these. If
+ * memory is out it is true, and out has failed.
  */
 static bool strip_named(struct span lines, struct text *out)
 {
@@ -287,9 +288,12 @@ static bool strip_named(struct span lines, struct text *out)
     struct http_head head = {0};
     struct cache_directives answer = {0};
 
-    if (read_lines(lines, SPAN(""), &text, &head))
+    if (read_lines(lines, SPAN(""), &text, &head)) {
         cache_directives_read(&head, &answer);
-    if (answer.names_fields) {
+    } else { /* it was read before, so what is missing now is memory */
+        answer.names_fields = out->failed = true;
+    }
+    if (answer.names_fields && !out->failed) {
         add_status_line(&head, out);
         for (unsigned i = 0; i < head.field_count; i++) {
             const struct http_field *field = &head.fields[i];
@@ -580,13 +584,13 @@ bool fetch_on_content(struct exchange *exchange, struct span content)
 
     text_add(&caching->body, content);
     is_too_large = caching->body.len > store_entry_limit(cache_of(exchange)->store);
-    if (!is_relayed &&
-        (is_too_large || (caching->body.len > HOLD_BYTES && may_stream(exchange)))) {
-        caching->may_store = caching->may_store && !is_too_large;
-        start_stream(exchange, false);
-    }
-    if (is_too_large)
+    if (is_too_large) {
+        caching->may_store = false;
         stop_collecting(exchange);
+    }
+    if (!is_relayed &&
+        (is_too_large || (caching->body.len > HOLD_BYTES && may_stream(exchange))))
+        start_stream(exchange, false); /* may be the exchange's end */
     return !is_relayed;
 }
 
