@@ -7,6 +7,8 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "base/crypto_error.h"
+
 /* UTF-8 is left alone: RFC 4514 2.4, where RFC 2253 implementations write \C3\BC. */
 static const unsigned long subject_flags =
     (unsigned long)XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB;
@@ -172,10 +174,8 @@ static void read_name(struct certificate_names *names, struct span prefix,
     char *bytes;
     long len;
 
-    if (out == NULL) {
-        names->is_unusable = true;
-        return;
-    }
+    if (out == NULL)
+        return; /* memory: the queue of errors says so */
     if (has_printable_values(name) &&
         X509_NAME_print_ex(out, name, 0, subject_flags) >= 0) {
         len = BIO_get_mem_data(out, &bytes);
@@ -262,11 +262,11 @@ static void read_alternatives(struct certificate_names *names, const X509 *certi
 void certificate_read_names(X509 *certificate, struct certificate_names *names)
 {
     *names = (struct certificate_names){.count = 0};
-    (void)ERR_set_mark();
+    (void)crypto_error_was_memory(); /* what was there is not ours */
     read_name(names, subject_prefix, X509_get_subject_name(certificate));
     read_alternatives(names, certificate);
-    (void)ERR_pop_to_mark();
-    names->is_unusable |= names->list.failed;
+    names->was_starved = crypto_error_was_memory() || names->list.failed;
+    names->is_unusable |= names->was_starved;
     if (names->is_unusable) {
         text_clear(&names->list);
         names->count = 0;

@@ -30,9 +30,11 @@ struct certificate_names {
     struct text list; /* each with a NUL behind it */
     unsigned count;
     bool is_unusable; /* too many names, a broken extension, no memory: none counts */
+    bool was_starved; /* it was memory */
 };
 
-/* Reads the names; certificate_names_fini in any case. */
+/* Reads the names; certificate_names_fini in any case. Empties OpenSSL's queue of errors.
+ */
 void certificate_read_names(X509 *certificate, struct certificate_names *names);
 void certificate_names_fini(struct certificate_names *names);
 

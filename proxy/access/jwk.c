@@ -334,8 +334,6 @@ bool jwk_verify(const struct jwk *key, struct span input, const unsigned char *s
 {
     bool is_good = false;
 
-    /* What stayed in the queue would be taken for a TLS connection's fault. */
-    (void)ERR_set_mark();
     switch (key->algorithm) {
     case JWK_RS256:
         is_good = verify(key->key, "SHA256", input, signature, len);
@@ -348,6 +346,5 @@ bool jwk_verify(const struct jwk *key, struct span input, const unsigned char *s
         is_good = verify(key->key, NULL, input, signature, len);
         break;
     }
-    (void)ERR_pop_to_mark();
     return is_good;
 }

@@ -50,7 +50,8 @@ void jwk_set_unref(struct jwk_set *set); /* NULL is fine */
 
 /*
  * Whether signature is the key's over input, in JWS's form (RFC 7518 3.4: R and S for
- * ES256). From any thread; leaves nothing in OpenSSL's error queue.
+ * ES256). From any thread. Why not may be in OpenSSL's queue of errors
+ * (base/crypto_error.h).
  */
 bool jwk_verify(const struct jwk *key, struct span input, const unsigned char *signature,
                 size_t len);

@@ -4,6 +4,8 @@
 
 #include "access/base64url.h"
 #include "access/bounded_json.h"
+#include "base/crypto_error.h"
+#include "base/json_text.h"
 #include "base/secret.h"
 
 enum {
@@ -175,14 +177,19 @@ static enum jwt_verdict check_signature(const struct parts *parts,
     unsigned tried = 0;
     size_t len;
 
+    (void)crypto_error_was_memory(); /* what was there is not ours */
     if (!base64url_decode(parts->signature, signature, sizeof(signature), &len))
         return JWT_MALFORMED;
     for (size_t i = 0; keys != NULL && i < keys->count && tried < JWT_MOST_TRIES; i++) {
         if (!may_have_signed(&keys->keys[i], header))
             continue;
         tried++;
-        if (jwk_verify(&keys->keys[i], parts->signed_text, signature, len))
+        if (jwk_verify(&keys->keys[i], parts->signed_text, signature, len)) {
+            (void)crypto_error_was_memory();
             return JWT_GOOD;
+        }
+        if (crypto_error_was_memory())
+            return JWT_NO_MEMORY;
     }
     jwt->wants_keys = tried == 0 || header->kid == NULL;
     if (keys == NULL)
@@ -304,11 +311,14 @@ enum jwt_verdict jwt_verify(struct span token, const struct jwt_issuer *issuers,
         return JWT_TOO_LONG;
     if (!split(token, &parts))
         return JWT_MALFORMED;
+    (void)json_text_was_starved();
     header = read_part(parts.header, scratch, MOST_HEADER_VALUES);
     if (header != NULL)
         jwt->claims = read_part(parts.payload, scratch, MOST_CLAIM_VALUES);
     if (jwt->claims != NULL)
         verdict = verify_parts(&parts, header, issuers, count, now_wall_ms, jwt);
+    else if (json_text_was_starved())
+        verdict = JWT_NO_MEMORY;
     if (verdict != JWT_GOOD)
         jwt_fini(jwt);
     secret_cleanse(scratch, sizeof(scratch));

@@ -48,6 +48,7 @@ enum jwt_verdict {
     JWT_EXPIRY_MISSING,
     JWT_EXPIRED,
     JWT_TOO_EARLY, /* nbf or iat lies ahead */
+    JWT_NO_MEMORY, /* it may be good */
     JWT_VERDICTS,
 };
 
@@ -60,8 +61,8 @@ struct jwt {
 };
 
 /*
- * Verifies a token; jwt_fini in any case. now_wall_ms is the calendar's time. A shortage
- * of memory makes a token malformed.
+ * Verifies a token; jwt_fini in any case. now_wall_ms is the calendar's time. Leaves
+ * nothing in OpenSSL's queue of errors.
  */
 enum jwt_verdict jwt_verify(struct span token, const struct jwt_issuer *issuers,
                             size_t count, int64_t now_wall_ms, struct jwt *jwt);

@@ -34,6 +34,14 @@ void json_text_init(void)
     json_object_seed(0);
 }
 
+bool json_text_was_starved(void)
+{
+    bool result = was_starved;
+
+    was_starved = false;
+    return result;
+}
+
 /* As jansson itself says it: the code is the last byte of the text. */
 static void say_starved(json_error_t *fault)
 {
@@ -43,12 +51,14 @@ static void say_starved(json_error_t *fault)
 
 json_t *json_text_read(struct span text, size_t flags, json_error_t *fault)
 {
+    bool before = json_text_was_starved();
     json_t *root;
 
-    was_starved = false;
     root = json_loadb(text.at != NULL ? text.at : "", text.len, flags, fault);
-    if (!was_starved)
+    if (!was_starved) {
+        was_starved = before;
         return root;
+    }
     json_decref(root);
     if (fault != NULL)
         say_starved(fault);

@@ -25,4 +25,10 @@ void json_text_init(void);
  */
 json_t *json_text_read(struct span text, size_t flags, json_error_t *fault);
 
+/*
+ * Whether memory was out for jansson, on this thread, since this was last asked: a value
+ * that was made of parts meanwhile may lack some.
+ */
+bool json_text_was_starved(void);
+
 #endif

@@ -100,6 +100,7 @@ static enum reason reason_of_jwt(enum jwt_verdict verdict)
         [JWT_EXPIRY_MISSING] = REASON_JWT_EXPIRY_MISSING,
         [JWT_EXPIRED] = REASON_JWT_EXPIRED,
         [JWT_TOO_EARLY] = REASON_JWT_TOO_EARLY,
+        [JWT_NO_MEMORY] = REASON_NO_MEMORY,
     };
 
     return reasons[verdict];
@@ -201,6 +202,8 @@ static bool identify_api_key(struct admission *admission, const struct asking *a
 static bool refuse_nobody(struct admission *admission, const struct identity *identity)
 {
     if (identity->certificate != NULL) {
+        if (identity->certificate->was_starved)
+            return refuse(admission, REASON_NO_MEMORY);
         if (identity->certificate->is_unusable)
             admission->detail = "the certificate has too many names, or broken ones";
         return refuse(admission, REASON_CERTIFICATE_UNKNOWN);
