@@ -5,10 +5,14 @@
 
 #include <event2/util.h>
 
+#include "base/json_text.h"
+
 /* No script, style or picture but our own files, and no frame around the page. */
 #define POLICY                                                                           \
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "          \
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+#define OUT_OF_MEMORY "{\"status\":500,\"message\":\"psgate: out of memory\"}\n"
 
 static const char *const fields[][2] = {
     {"Content-Security-Policy", POLICY},
@@ -31,6 +35,10 @@ void admin_answer_json(struct admin_answer *answer, unsigned status, json_t *val
 {
     char *dump = value != NULL ? json_dumps(value, JSON_COMPACT) : NULL;
 
+    if (json_text_was_starved()) { /* parts of it may be missing */
+        free(dump);
+        dump = NULL;
+    }
     json_decref(value);
     answer->status = dump != NULL ? status : 500;
     answer->type = "application/json; charset=utf-8";
@@ -38,7 +46,7 @@ void admin_answer_json(struct admin_answer *answer, unsigned status, json_t *val
         text_add(&answer->body, span_of(dump));
         text_add_byte(&answer->body, '\n');
     } else {
-        answer->fixed = SPAN("{\"status\":500,\"message\":\"psgate: out of memory\"}\n");
+        answer->fixed = SPAN(OUT_OF_MEMORY);
     }
     free(dump);
 }
@@ -89,14 +97,31 @@ static void add_fields(evhtp_request_t *request, const struct admin_answer *answ
         add_field(request, "WWW-Authenticate", "Bearer realm=\"psgate admin\"");
 }
 
+/* What cannot be given whole is not given: libevhtp's parser is still at work, and must
+ * not be ended here. */
+static const struct admin_answer starved_answer = {
+    .status = 500,
+    .type = "application/json; charset=utf-8",
+    .fixed = {OUT_OF_MEMORY, sizeof(OUT_OF_MEMORY) - 1},
+};
+
 void admin_answer_send(evhtp_request_t *request, const struct admin_answer *answer,
                        bool is_head)
 {
-    struct span body = answer->fixed.at != NULL
-                           ? answer->fixed
-                           : span_make(answer->body.bytes, answer->body.len);
     char length[32];
+    struct span body;
 
+    if (answer->body.failed)
+        answer = &starved_answer;
+    body = answer->fixed.at != NULL ? answer->fixed
+                                    : span_make(answer->body.bytes, answer->body.len);
+    if (!is_head && answer->status != 304 &&
+        evbuffer_add(request->buffer_out, body.at, body.len) != 0) {
+        answer = &starved_answer;
+        body = answer->fixed;
+        if (evbuffer_add(request->buffer_out, body.at, body.len) != 0)
+            body = SPAN("");
+    }
     add_fields(request, answer);
     if (answer->status == 304) {
         /* Keeps libevhtp from adding "Content-Length: 0" (RFC 9110 8.6). */
@@ -104,8 +129,6 @@ void admin_answer_send(evhtp_request_t *request, const struct admin_answer *answ
     } else {
         (void)snprintf(length, sizeof(length), "%zu", body.len);
         add_field(request, "Content-Length", length);
-        if (!is_head)
-            (void)evbuffer_add(request->buffer_out, body.at, body.len);
     }
     evhtp_send_reply(request, (evhtp_res)answer->status);
 }

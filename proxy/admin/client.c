@@ -210,10 +210,6 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 static void send_answer(struct admin_client *client, struct admin_answer *answer)
 {
     forget_head(client);
-    if (answer->body.failed) {
-        close_client(client);
-        return;
-    }
     client->phase = FLUSHING;
     (void)event_add(client->turn, &idle_timeout); /* a reader that stands still */
     admin_answer_send(client->request, answer, client->asked.is_head);
@@ -349,7 +345,8 @@ evhtp_res admin_client_accept(evhtp_connection_t *conn, void *arg)
         log_warn("admin: %d connections are open: one more is turned away", MOST_CLIENTS);
         return EVHTP_RES_ERROR; /* libevhtp closes it */
     }
-    client = calloc(1, sizeof(*client));
+    /* libevhtp does not look whether its parser got its memory. */
+    client = conn->parser != NULL ? calloc(1, sizeof(*client)) : NULL;
     if (client == NULL)
         return EVHTP_RES_ERROR;
     client->service = service;

@@ -15,6 +15,7 @@
 #include "command/territory.h"
 #include "gateway/gateway.h"
 #include "net/inherited.h"
+#include "net/reserve.h"
 #include "sandbox/sandbox.h"
 
 static const char help[] =
@@ -271,6 +272,7 @@ static int serve_logged(const char *path, bool with_sandbox, bool is_confined)
     int status;
 
     json_text_init();
+    reserve_init();
     if (!secret_protect_process(&error) || (is_confined && !confine(path, &error))) {
         (void)fprintf(stderr, "psgate: %s\n", error.text);
         return EXIT_FAILED;
