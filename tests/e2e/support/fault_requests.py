@@ -58,6 +58,7 @@ class Kind:
     method, target, lines, body = b"GET", b"/v1/plain", (), b""
     upstream_answer = wire.response(body=SMALL)
     status, expected = 200, SMALL
+    sparsity = 1  # by so much larger are the steps where not every allocation is tried
 
     def __init__(self, stage):
         self.stage = stage
@@ -364,10 +365,14 @@ class FaultStage(Stage):
         super().start()
         self.get(b"/v1/plain", token=self.gateway.tokens["slow"])  # all that it may ask in an hour
         wait_until(lambda: self.get(b"/v1/things/first", b"X-Name: first", method=b"DELETE").status == 200, "the trail")
+        self.note_descriptors()
+        return self
+
+    def note_descriptors(self):
+        """How many there are now is how many there should be."""
         self.leave_upstream()
         wait_until(Stillness(self.count_descriptors), "the descriptors of idle connections to go")
         self.descriptors = self.count_descriptors()
-        return self
 
     def changes(self):
         """The trail's changes to things by the things' names."""

@@ -102,7 +102,7 @@ def faults_library(binary):
 class Sweep:
     """Lets each call of one name fail in turn, each time under a request of its own."""
 
-    MOST = 5000
+    MOST = 50_000
 
     def __init__(self, stage, faults, kind):
         self.stage, self.faults, self.kind = stage, faults, kind
@@ -122,12 +122,16 @@ class Sweep:
                 with self.faults.ordered(name, nth, **options):
                     answer = self.kind.outcome(client)
                 self.kind.check(answer)
-                assert self.stage.gateway.is_running(), "it died:\n" + self.stage.gateway.stderr()[-3000:]
+                assert self.stage.gateway.is_running(), self.obituary()
                 self.recover()
             except AssertionError as failure:
                 self.note(name, nth, failure)
-                assert self.stage.gateway.is_running(), self.report()
+                assert self.stage.gateway.is_running(), f"{self.report()}\n{self.obituary()}"
         return self.faults.failed
+
+    def obituary(self):
+        gateway = self.stage.gateway
+        return f"it died with {gateway.process.returncode}:\n{gateway.stderr()[-3000:]}"
 
     def recover(self):
         """Asks again until the answer is right, which is soon: a pause of the circuit or of the trail."""
@@ -136,7 +140,7 @@ class Sweep:
         def is_right():
             with self.kind.prepare(next(serial)) as client:
                 answer = self.kind.outcome(client)
-            said.append(answer and (answer.start, answer.body[:200]))
+            said.append(getattr(answer, "head", answer))
             return answer is not None and self.kind.is_right(answer)
 
         try:
