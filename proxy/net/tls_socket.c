@@ -8,8 +8,9 @@
 
 #include "net/stream.h"
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static BIO_METHOD *method; /* NULL: out of memory */
+static pthread_mutex_t lock =
+    PTHREAD_MUTEX_INITIALIZER; /* over method, until it is made */
+static BIO_METHOD *method;
 
 static bool may_come_later(int errnum)
 {
@@ -76,12 +77,23 @@ static void make_method(void)
     BIO_meth_free(made);
 }
 
+/* Without memory for it now, the next connection tries again. */
+static bool has_method(void)
+{
+    bool is_made;
+
+    (void)pthread_mutex_lock(&lock);
+    if (method == NULL)
+        make_method();
+    is_made = method != NULL;
+    (void)pthread_mutex_unlock(&lock);
+    return is_made;
+}
+
 bool tls_socket_attach(struct stream *stream)
 {
-    BIO *bio;
+    BIO *bio = has_method() ? BIO_new(method) : NULL;
 
-    (void)pthread_once(&once, make_method);
-    bio = method != NULL ? BIO_new(method) : NULL;
     if (bio == NULL)
         return false;
     BIO_set_data(bio, stream);
