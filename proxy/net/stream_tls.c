@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 
+#include "base/crypto_error.h"
 #include "base/secret.h"
 #include "net/stream_internal.h"
 #include "net/tls.h"
@@ -28,7 +29,8 @@ static enum stream_status fail(struct stream *stream, int result, int errnum)
         if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
             stream->fault = STREAM_CUT;
         else
-            stream->fault = STREAM_TLS_PROTOCOL;
+            stream->fault =
+                crypto_error_was_memory() ? STREAM_NO_MEMORY : STREAM_TLS_PROTOCOL;
     }
     ERR_clear_error();
     return STREAM_FAILED;
