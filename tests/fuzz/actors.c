@@ -1,6 +1,7 @@
 #include "fuzz/actors.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <sys/socket.h>
 
 int actors_number_in(struct span bytes)
@@ -35,9 +36,7 @@ void actors_record(struct actors *actors, enum audit_done done)
 
     if (entry == NULL)
         return;
-    fuzz_require(memmem(entry->body.bytes, entry->body.len, scene_token(), TOKEN_BYTES) ==
-                     NULL,
-                 "the client's token is recorded: %s", entry->body.bytes);
+    scene_require_no_secret(fuzz_text(&entry->body), "a record");
     number = actors_number_in(fuzz_text(&entry->body));
     if (number >= 0 && (unsigned)number < actors->request_count) {
         struct asked *asked = &actors->requests[number];
@@ -48,6 +47,32 @@ void actors_record(struct actors *actors, enum audit_done done)
             asked->has_result = true;
     }
     scene_acknowledge(&actors->scene, done);
+}
+
+/* Operators */
+
+/* What was fetched before must not be answered to who asks from now on. */
+static void make_old(struct actors *actors)
+{
+    actors->known = ++actors->version;
+}
+
+void actors_reload(struct actors *actors, enum scene_reload what)
+{
+    if (actors->scene.reloads == SCENE_MOST_RELOADS)
+        return;
+    if (what == SCENE_RELOAD_CLIENTS) {
+        actors->is_revoked = !actors->is_revoked;
+        actors->revocations++;
+    }
+    if (scene_reload(&actors->scene, what))
+        make_old(actors);
+}
+
+void actors_purge(struct actors *actors)
+{
+    scene_purge(&actors->scene);
+    make_old(actors);
 }
 
 /* Clients */
@@ -63,16 +88,19 @@ static const struct {
     {.method = "GET", .target = "/v1/teams/t0/users", .is_cached = true},
     {.method = "PUT",
      .target = "/v1/teams/t0/users/~N~",
-     .lines = JSON "Content-Length: 28\r\n",
-     .body = "{\"isAdmin\":true,\"x\":\"aaaaa\"}",
+     .lines = JSON "Content-Length: 32\r\n",
+     .body = "{\"isAdmin\":true,\"x\":\"" SCENE_SECRET "\"}",
      .is_audited = true},
     {.method = "POST",
      .target = "/v1/teams/t0/secrets",
      .lines = JSON "Transfer-Encoding: chunked\r\n",
-     .body = "8\r\n{\"name\":\r\n7;x=\"y\"\r\n\"~N~\"}\r\n0\r\nX-Trailer: ~N~\r\n\r\n",
+     .body = "8\r\n{\"name\":\r\n1b;x=\"y\"\r\n\"~N~\",\"value\":\"" SCENE_SECRET
+             "\"}\r\n0\r\nX-Trailer: ~N~\r\n\r\n",
      .is_audited = true},
     {.method = "DELETE", .target = "/v1/teams/t0/secrets/~N~", .is_audited = true},
-    {.method = "GET", .target = "/v1/x/~N~?token=T", .lines = "Cookie: a=~N~\r\n"},
+    {.method = "GET",
+     .target = "/v1/x/~N~?token=T&q=" SCENE_SECRET,
+     .lines = "Cookie: a=~N~; s=" SCENE_SECRET "\r\n"},
     {.method = "POST",
      .target = "/v1/x/~N~",
      .lines = "Content-Length: 6000\r\n",
@@ -142,7 +170,7 @@ static void add_long_body(struct text *out, unsigned number)
         text_add_format(out, "~%02u~", number);
 }
 
-void client_connect(struct actors *actors, struct client_actor *client)
+void client_connect(struct actors *actors, struct client_actor *client, unsigned worker)
 {
     if (client->fd >= 0)
         client_leave(client);
@@ -151,8 +179,8 @@ void client_connect(struct actors *actors, struct client_actor *client)
     (void)text_reserve(&client->received, 1);
     client->sent = client->read = 0;
     client->asked_count = client->answered = 0;
-    client->is_wild = client->is_tunnel = false;
-    client->fd = scene_connect(&actors->scene);
+    client->is_wild = client->is_tunnel = client->has_ended = false;
+    client->fd = scene_connect(&actors->scene, worker);
 }
 
 void client_ask(struct actors *actors, struct client_actor *client, unsigned kind)
@@ -188,6 +216,7 @@ void client_ask(struct actors *actors, struct client_actor *client, unsigned kin
         add_filled(out, kinds[kind].body, number);
     if (kinds[kind].has_long_body)
         add_long_body(out, number);
+    asked->ends = out->len;
     text_fini(&target);
 }
 
@@ -199,7 +228,7 @@ void client_write(struct client_actor *client, struct span bytes)
     text_add(&client->sending, bytes);
 }
 
-/* A read begins with its first byte: it must see what was known by then. */
+/* A request begins with its first byte: it must see what was known by then. */
 static void note_beginnings(struct actors *actors, const struct client_actor *client)
 {
     for (unsigned i = 0; i < client->asked_count; i++) {
@@ -208,6 +237,9 @@ static void note_beginnings(struct actors *actors, const struct client_actor *cl
         if (!asked->has_begun && client->sent >= asked->begins) {
             asked->has_begun = true;
             asked->floor = actors->known;
+            asked->key_floor = scene_key_number();
+            asked->was_revoked = actors->is_revoked;
+            asked->revocations = actors->revocations;
         }
     }
 }
@@ -247,7 +279,7 @@ static void judge_answer(struct actors *actors, const struct asked *asked,
 {
     struct span target = field_of(head, SPAN("x-for"));
     struct span number = field_of(head, SPAN("x-number"));
-    uint64_t version = 0;
+    uint64_t version = 0, key = 0;
 
     if (target.at == NULL)
         return; /* the gateway's own */
@@ -257,7 +289,13 @@ static void judge_answer(struct actors *actors, const struct asked *asked,
                      actors_number_in(number) == asked - actors->requests,
                  "an answer is given to request %zd, but is for '%s'",
                  asked - actors->requests, fuzz_shown(number));
+    fuzz_require(!asked->was_revoked || asked->revocations != actors->revocations,
+                 "request %zd is answered, but its token was revoked",
+                 asked - actors->requests);
     (void)span_to_number(field_of(head, SPAN("x-version")), UINT32_MAX, &version);
+    (void)span_to_number(field_of(head, SPAN("x-key")), UINT32_MAX, &key);
+    fuzz_require(key >= asked->key_floor, "request %zd is answered with an older key",
+                 asked - actors->requests);
     if (asked->is_cached)
         fuzz_require(version >= asked->floor,
                      "%s is answered with version %u, after %u was known", asked->target,
@@ -337,6 +375,14 @@ static bool take_answer(struct actors *actors, struct client_actor *client,
     return is_whole;
 }
 
+static void require_no_key(struct span received)
+{
+    for (unsigned i = 0; i <= scene_key_number() + 1; i++)
+        fuzz_require(received.len == 0 || memmem(received.at, received.len, scene_key(i),
+                                                 strlen(scene_key(i))) == NULL,
+                     "a client gets the API key");
+}
+
 void client_read(struct actors *actors, struct client_actor *client, size_t bytes)
 {
     char buffer[16384];
@@ -347,9 +393,8 @@ void client_read(struct actors *actors, struct client_actor *client, size_t byte
     n = recv(client->fd, buffer, bytes < sizeof(buffer) ? bytes : sizeof(buffer), 0);
     if (n > 0)
         text_add(&client->received, span_make(buffer, (size_t)n));
-    fuzz_require(memmem(client->received.bytes, client->received.len, SPAN(SCENE_KEY).at,
-                        SPAN(SCENE_KEY).len) == NULL,
-                 "a client gets the API key");
+    client->has_ended = client->has_ended || n == 0 || (n < 0 && errno != EAGAIN);
+    require_no_key(fuzz_text(&client->received));
     /* Who has sent bytes of his own may be answered in ways that only he can read. */
     while (!client->is_wild && take_answer(actors, client, n == 0))
         continue;
@@ -393,12 +438,32 @@ static void settle(struct actors *actors)
     }
 }
 
+/* Upstream is gone, and nobody waits for the trail: all that was asked has its end. */
+static void require_answers(struct actors *actors, struct client_actor *client)
+{
+    for (int i = 0; i < 16 && client->fd >= 0 && !client->has_ended; i++) {
+        client_read(actors, client, SIZE_MAX);
+        settle(actors);
+    }
+    if (client->fd < 0 || client->is_wild || client->is_tunnel || client->has_ended)
+        return;
+    for (unsigned i = client->answered; i < client->asked_count; i++)
+        fuzz_require(actors->requests[client->asked[i]].ends > client->sent,
+                     "request %d has neither an answer nor a close", client->asked[i]);
+}
+
 static void come_to_rest(struct actors *actors)
 {
-    for (int i = 0; i < ACTORS_CLIENTS; i++)
-        client_leave(&actors->clients[i]);
     for (int i = 0; i < ACTORS_PEERS; i++)
         peer_leave(&actors->peers[i]);
+    for (int i = 0; i < 3; i++) {
+        settle(actors);
+        scene_advance(&actors->scene, 1000);
+    }
+    for (int i = 0; i < ACTORS_CLIENTS; i++)
+        require_answers(actors, &actors->clients[i]);
+    for (int i = 0; i < ACTORS_CLIENTS; i++)
+        client_leave(&actors->clients[i]);
     for (int i = 0; i < 4; i++) {
         settle(actors);
         scene_advance(&actors->scene, 60000);

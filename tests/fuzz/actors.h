@@ -15,7 +15,7 @@ enum {
     ACTORS_PEERS = 4,
     ACTORS_REQUESTS = 64,
     ACTORS_KINDS = 20, /* of requests */
-    ACTORS_ANSWERS = 18,
+    ACTORS_ANSWERS = 19,
     ACTORS_NO_NUMBER = -1,
 };
 
@@ -23,9 +23,12 @@ enum {
 struct asked {
     char target[64];
     bool is_head, is_audited, is_mutating, is_cached;
-    size_t begins;               /* where in what its client sends */
-    bool has_begun;              /* its first byte was sent */
-    unsigned floor;              /* the version that an answer must have then, at least */
+    size_t begins, ends;  /* where in what its client sends */
+    bool has_begun;       /* its first byte was sent */
+    unsigned floor;       /* the version that an answer must have then, at least */
+    unsigned key_floor;   /* the number of the key that it may use then, at least */
+    bool was_revoked;     /* its token was, then */
+    unsigned revocations; /* the actors' count, then */
     bool has_intent, has_result; /* durable */
     unsigned arrivals;           /* how often upstream has seen it */
 };
@@ -38,6 +41,7 @@ struct client_actor {
     unsigned asked_count, answered;
     bool is_wild;   /* bytes were sent that are no request of ours */
     bool is_tunnel; /* has got its 101 */
+    bool has_ended; /* the gateway has closed it */
 };
 
 struct peer_actor {
@@ -49,8 +53,9 @@ struct peer_actor {
     struct http_body body;
     size_t body_at; /* how far the body was read */
     bool has_head, has_body, is_tunnel, was_answered;
-    bool closes; /* once all is sent */
-    int number;  /* the request's, or NO_NUMBER: a fetch of the gateway's */
+    bool closes;  /* once all is sent */
+    int number;   /* the request's, or NO_NUMBER: a fetch of the gateway's */
+    unsigned key; /* the number of the key that came with it */
 };
 
 struct actors {
@@ -59,9 +64,11 @@ struct actors {
     unsigned request_count;
     struct client_actor clients[ACTORS_CLIENTS];
     struct peer_actor peers[ACTORS_PEERS];
-    unsigned version; /* counts the changes that upstream has made */
-    unsigned known;   /* the last that a client was told of */
-    bool is_abrupt;   /* the scene ends with whatever is under way */
+    unsigned version;     /* counts the changes that upstream has made */
+    unsigned known;       /* the last that a client was told of */
+    bool is_revoked;      /* the clients' token */
+    unsigned revocations; /* how often that has changed */
+    bool is_abrupt;       /* the scene ends with whatever is under way */
 };
 
 void actors_begin(struct actors *actors);
@@ -69,8 +76,13 @@ void actors_begin(struct actors *actors);
 /* Lets everything come to its end, unless that is abrupt, and ends the scene. */
 void actors_end(struct actors *actors);
 
-/* A client in its place: connects, asks, sends, reads, says that it has ended, leaves. */
-void client_connect(struct actors *actors, struct client_actor *client);
+/* An operator: loads the configuration again, with that changed; empties the cache. */
+void actors_reload(struct actors *actors, enum scene_reload what);
+void actors_purge(struct actors *actors);
+
+/* A client in its place: connects (to that worker), asks, sends, reads, says that it has
+ * ended, leaves. */
+void client_connect(struct actors *actors, struct client_actor *client, unsigned worker);
 void client_ask(struct actors *actors, struct client_actor *client, unsigned kind);
 void client_write(struct client_actor *client, struct span bytes);
 void client_send(struct actors *actors, struct client_actor *client, size_t bytes);

@@ -45,17 +45,28 @@ static void next_request(struct peer_actor *peer)
     peer->number = ACTORS_NO_NUMBER;
 }
 
+/* The number of the one key that must be there. */
+static unsigned key_of(const struct http_head *head)
+{
+    unsigned keys;
+    const struct http_field *field =
+        http_head_find(head, HTTP_FIELD_AUTHORIZATION, &keys);
+    struct span value = keys == 1 ? http_field_value(head, field) : SPAN("");
+    uint64_t number = 0;
+
+    fuzz_require(span_starts_with(value, SPAN("Bearer " SCENE_KEY)) &&
+                     span_to_number(span_make(value.at + value.len - 2, 2), 99, &number),
+                 "a request arrives without the key");
+    return (unsigned)number;
+}
+
 /* What may and must be in what arrives. */
 static void judge_arrival(struct actors *actors, struct peer_actor *peer)
 {
     const struct http_head *head = &peer->head;
-    unsigned keys;
-    const struct http_field *key = http_head_find(head, HTTP_FIELD_AUTHORIZATION, &keys);
     struct asked *asked;
 
-    fuzz_require(keys == 1 &&
-                     span_equal(http_field_value(head, key), SPAN("Bearer " SCENE_KEY)),
-                 "a request arrives without the key");
+    peer->key = key_of(head);
     peer->number = actors_number_in(span_make(head->bytes, head->len));
     if (peer->number < 0 || (unsigned)peer->number >= actors->request_count)
         return; /* a fetch, or what a client made up */
@@ -64,6 +75,10 @@ static void judge_arrival(struct actors *actors, struct peer_actor *peer)
         return;
     fuzz_require(memmem(head->bytes, head->len, scene_token(), TOKEN_BYTES) == NULL,
                  "the client's token arrives");
+    fuzz_require(peer->key >= asked->key_floor, "request %d arrives with an older key",
+                 peer->number);
+    fuzz_require(!asked->was_revoked || asked->revocations != actors->revocations,
+                 "request %d arrives, but its token was revoked", peer->number);
     asked->arrivals++;
     fuzz_require(!asked->is_mutating || asked->arrivals == 1,
                  "change %d arrives a second time", peer->number);
@@ -151,6 +166,8 @@ static void add_padded(struct text *out, const char *target, size_t len)
     size_t end = out->len + len;
 
     text_add_format(out, "{\"for\":\"%s\",\"pad\":\"", target);
+    if (len > 30)
+        text_add(out, SPAN(SCENE_SECRET));
     while (out->len < end)
         text_add_byte(out, 'x');
     text_add(out, SPAN("\"}"));
@@ -165,8 +182,8 @@ static void add_head(const struct actors *actors, const struct peer_actor *peer,
 
     text_add_format(out, "HTTP/1.1 %s\r\n", status);
     if (peer->has_head)
-        text_add_format(out, "X-For: %.*s\r\nX-Version: %u\r\n", (int)path.len, path.at,
-                        actors->version);
+        text_add_format(out, "X-For: %.*s\r\nX-Version: %u\r\nX-Key: %u\r\n",
+                        (int)path.len, path.at, actors->version, peer->key);
     if (peer->number >= 0)
         text_add_format(out, "X-Number: ~%02d~\r\n", peer->number);
 }
@@ -186,7 +203,7 @@ static void add_with_length(struct text *out, const char *lines, size_t body_len
 static const struct {
     const char *status, *lines;
     size_t body, claimed; /* bytes; and more than there are */
-    enum { SIZED, CHUNKED, UNTIL_CLOSE, BODILESS, GARBAGE } form;
+    enum { SIZED, CHUNKED, UNTIL_CLOSE, BODILESS, GARBAGE, KEY } form;
 } answers[ACTORS_ANSWERS] = {
     {"200 OK", "Content-Type: application/json\r\n", 40, 0, SIZED},
     {"200 OK",
@@ -211,8 +228,8 @@ static const struct {
      25, 0, SIZED},
     {"404 Nothing", "Connection: close\r\n", 10, 0, SIZED},
     {"200 OK", "", 200000, 0, SIZED},
-    {"200 OK", "Transfer-Encoding: chunked\r\n\r\n1f\r\n" SCENE_KEY "\r\n0\r\n\r\n", 0, 0,
-     CHUNKED},
+    {"200 OK", "", 0, 0, KEY},
+    {"200 OK", "Content-Length: 21\r\n\r\n{\"team\":{\"id\":\"t0\"}} ", 0, 0, CHUNKED},
 };
 
 void peer_answer(struct actors *actors, struct peer_actor *peer, unsigned kind)
@@ -232,6 +249,9 @@ void peer_answer(struct actors *actors, struct peer_actor *peer, unsigned kind)
                         answers[kind].claimed);
     else if (answers[kind].form == CHUNKED && !is_head)
         text_add(&out, span_of(answers[kind].lines));
+    else if (answers[kind].form == KEY && !is_head)
+        text_add_format(&out, "Transfer-Encoding: chunked\r\n\r\n22\r\n%s\r\n0\r\n\r\n",
+                        scene_key(peer->has_head ? peer->key : scene_key_number()));
     else if (answers[kind].form == GARBAGE)
         text_add(&out, SPAN("no field\r\n\r\n"));
     else

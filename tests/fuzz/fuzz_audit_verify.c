@@ -10,7 +10,7 @@
 #include "audit/verify.h"
 #include "fuzz/support.h"
 
-enum { MUTATIONS = 4, WALL_MS = 1000 };
+enum { MUTATIONS = 4, WALL_MS = 1000, MOST_TRAIL_BYTES = 65536 };
 
 static char folder[] = "/dev/shm/psgate-fuzz-XXXXXX", path[64];
 static struct text sound; /* the trail, its lines with their newlines */
@@ -171,7 +171,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_require(verify(fuzz_text(&trail), &verdict, &error) &&
                          verdict.records == 2 * MUTATIONS,
                      "a sound trail is refused: %s", error.text);
-    while (script.len > 0)
+    while (script.len > 0 &&
+           trail.len < MOST_TRAIL_BYTES) /* lines twice, and twice again */
         change(&trail, &script);
     if (verify(fuzz_text(&trail), &verdict, &error))
         require_unchanged(&trail);

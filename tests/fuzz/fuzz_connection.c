@@ -36,6 +36,8 @@ enum step {
     STEPS
 };
 
+enum { RELOADS = SCENE_RELOAD_OPERATIONS + 1 };
+
 /* So many bytes at once. */
 static size_t amount(unsigned how)
 {
@@ -57,6 +59,10 @@ static void make_trouble(struct actors *actors, unsigned how)
         actors->is_abrupt = true;
     else if (how == 5)
         scene_drain(&actors->scene);
+    else if (how == 6)
+        actors_purge(actors);
+    else if (how >= 8 && how < 8 + RELOADS)
+        actors_reload(actors, (enum scene_reload)(how - 8));
     else if ((how & 3) == 0)
         actors->scene.is_unwritable = !actors->scene.is_unwritable;
     else if ((how & 3) == 1)
@@ -92,7 +98,7 @@ static void play_client(struct actors *actors, enum step step, unsigned who, uns
 
     switch (step) {
     case STEP_CONNECT:
-        client_connect(actors, client);
+        client_connect(actors, client, how % SCENE_WORKERS);
         break;
     case STEP_ASK:
         client_ask(actors, client, (how & 127) % ACTORS_KINDS);

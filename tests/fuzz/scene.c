@@ -7,17 +7,16 @@
 #include <time.h>
 
 #include "audit/trail.h"
-#include "base/log.h"
+#include "base/log_output.h"
 #include "gateway/conn.h"
 #include "gateway/metrics.h"
 
 enum { START_MS = 1000000, MOST_DESCRIPTORS = 256, BUFFER_BYTES = 4096 };
 #define START_WALL_MS INT64_C(1767225600000) /* 2026-01-01 */
 
-static struct snapshot *snapshot;
+static struct snapshot *first_snapshot; /* each scene begins with it */
 static struct rates *rates;
 static struct health health;
-static char token[TOKEN_BYTES + 1];
 
 static struct scene *playing; /* NULL: time is the real one */
 static int64_t now_ms;
@@ -96,13 +95,13 @@ int scene_take_peer(struct scene *scene)
     return fd;
 }
 
-int scene_connect(struct scene *scene)
+int scene_connect(struct scene *scene, unsigned worker)
 {
     const struct sockaddr peer = {.sa_family = AF_UNIX};
     int ours, theirs;
 
     make_pair(&ours, &theirs);
-    conn_accept(scene->station, ours, &peer, scene->trust);
+    conn_accept(scene->crew[worker].station, ours, &peer, scene->trust);
     return theirs;
 }
 
@@ -163,96 +162,23 @@ void scene_acknowledge(struct scene *scene, enum audit_done done)
         entry->on_done(entry, entry->phase == AUDIT_INTENT ? done : AUDIT_DURABLE);
 }
 
-/* The configuration */
+/* What nobody may see */
 
-static const char config_text[] =
-    "{\"upstream\":{\"url\":\"http://127.0.0.1:1\",\"max_connections\":2,"
-    "\"response_timeout\":\"20s\"},"
-    "\"credentials\":{\"default\":{\"api_key_file\":\"api-key\"}},"
-    "\"clients_file\":\"clients.json\",\"operations_file\":\"operations.json\","
-    "\"cache\":{\"memory\":\"1MiB\",\"unknown_hold\":\"5s\"},"
-    "\"limits\":{\"header_bytes\":\"4KiB\",\"headers\":16,\"audited_body\":\"1KiB\","
-    "\"audited_bodies_total\":\"2KiB\"},\"log\":{\"access\":false}}";
-
-#define ALL "\"invalidates\":[\"session\",\"members\",\"u\"]"
-
-static const char operations_text[] =
-    "{\"operations\":["
-    "{\"id\":\"getSession\",\"method\":\"GET\",\"path\":\"/v1/auth/session\",\"cache\":{"
-    "\"scope\":\"session\",\"ttl\":\"30s\",\"stale_while_revalidate\":\"30s\","
-    "\"stale_if_error\":\"10m\"}},"
-    "{\"id\":\"listTeamMembers\",\"method\":\"GET\",\"path\":\"/v1/teams/{t}/users\","
-    "\"cache\":{\"scope\":\"members\",\"ttl\":\"2s\",\"stale_while_revalidate\":\"60s\","
-    "\"stale_if_error\":\"10m\"}},"
-    "{\"id\":\"getU\",\"method\":\"GET\",\"path\":\"/v1/u/"
-    "{x}\",\"cache\":{\"scope\":\"u\","
-    "\"freshness\":\"upstream\",\"ttl\":\"5s\"}},"
-    "{\"id\":\"updateTeamMember\",\"method\":\"PUT\",\"path\":\"/v1/teams/{t}/users/"
-    "{u}\","
-    "\"user\":\"u\",\"audit\":{\"record\":[\"isAdmin\"]}," ALL "},"
-    "{\"id\":\"createTeamSecret\",\"method\":\"POST\",\"path\":\"/v1/teams/{t}/secrets\","
-    "\"resource\":{\"type\":\"secret\",\"name\":\"body.name\"},\"audit\":{}," ALL "},"
-    "{\"id\":\"deleteTeamSecret\",\"method\":\"DELETE\","
-    "\"path\":\"/v1/teams/{t}/secrets/{name}\",\"audit\":{}," ALL "}]}";
-
-static void write_file(const char *folder, const char *name, struct span content,
-                       char path[256])
+void scene_require_no_secret(struct span bytes, const char *where)
 {
-    int fd;
+    const struct span secrets[] = {span_of(scene_token()), SPAN(SCENE_KEY),
+                                   SPAN(SCENE_SECRET)};
 
-    (void)snprintf(path, 256, "%s/%s", folder, name);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    fuzz_require(fd >= 0 && write(fd, content.at, content.len) == (ssize_t)content.len,
-                 "cannot write %s", path);
-    (void)close(fd);
+    for (size_t i = 0; bytes.len > 0 && i < sizeof(secrets) / sizeof(secrets[0]); i++)
+        fuzz_require(memmem(bytes.at, bytes.len, secrets[i].at, secrets[i].len) == NULL,
+                     "a secret is in %s: %s", where, fuzz_shown(bytes));
 }
 
-static void make_clients(struct text *clients)
+void __wrap_log_output_write(enum log_level level, struct span line);
+void __wrap_log_output_write(enum log_level level, struct span line)
 {
-    unsigned char digest[TOKEN_DIGEST_BYTES];
-    struct error error;
-    struct token_hasher *hasher = token_hasher_new(&error);
-
-    fuzz_require(hasher != NULL && token_generate(hasher, token, &error) &&
-                     token_digest(hasher, span_of(token), digest),
-                 "no token");
-    text_add(clients, SPAN("{\"clients\":[{\"name\":\"ci\",\"token_sha256\":\""));
-    for (size_t i = 0; i < sizeof(digest); i++)
-        text_add_format(clients, "%02x", digest[i]);
-    text_add(clients, SPAN("\"}]}"));
-    token_hasher_free(hasher);
-}
-
-void scene_prepare(void)
-{
-    static const char *const names[] = {"psgate.json", "operations.json", "clients.json",
-                                        "api-key"};
-    char folder[] = "/dev/shm/psgate-fuzz-XXXXXX", paths[4][256];
-    struct problems problems = {0};
-    struct text clients = {0};
-
-    log_configure(LOG_ERROR, LOG_TEXT);
-    make_clients(&clients);
-    fuzz_require(mkdtemp(folder) != NULL, "no folder in /dev/shm");
-    write_file(folder, names[0], span_of(config_text), paths[0]);
-    write_file(folder, names[1], span_of(operations_text), paths[1]);
-    write_file(folder, names[2], fuzz_text(&clients), paths[2]);
-    write_file(folder, names[3], SPAN(SCENE_KEY "\n"), paths[3]);
-    snapshot = snapshot_load(paths[0], NULL, NULL, &problems);
-    for (size_t i = 0; i < 4; i++)
-        (void)unlink(paths[i]);
-    (void)rmdir(folder);
-    fuzz_require(snapshot != NULL, "%s", problems.lines.bytes);
-    rates = rates_new();
-    fuzz_require(rates != NULL && client_set_bind_rates(snapshot->clients, rates),
-                 "out of memory");
-    health_init(&health);
-    text_fini(&clients);
-}
-
-const char *scene_token(void)
-{
-    return token;
+    (void)level;
+    scene_require_no_secret(line, "the log");
 }
 
 /* Life of a scene */
@@ -275,35 +201,100 @@ static void on_end_of_turn(evutil_socket_t fd, short what, void *arg)
     worker->is_stopping = true;
 }
 
-void scene_begin(struct scene *scene)
+void scene_prepare(void)
+{
+    log_configure(LOG_DEBUG, LOG_TEXT);
+    scene_files_prepare();
+    first_snapshot = scene_files_load(NULL);
+    rates = rates_new();
+    fuzz_require(rates != NULL, "out of memory");
+    health_init(&health);
+}
+
+/* Ties a snapshot to what outlives it, as the gateway does. */
+static void tie(struct scene *scene, struct snapshot *snapshot)
+{
+    struct metrics *metrics = scene->shared.metrics;
+
+    fuzz_require(client_set_bind_rates(snapshot->clients, rates) &&
+                     metrics_name_clients(metrics, snapshot->clients),
+                 "out of memory");
+    if (snapshot->lender == NULL) { /* else borrowed */
+        free(snapshot->operation_numbers);
+        snapshot->operation_numbers =
+            metrics_name_operations(metrics, snapshot->operations);
+    }
+}
+
+static void adopt(struct scene *scene, struct snapshot *snapshot)
 {
     struct error error = {.text = ""};
 
+    for (unsigned i = 0; i < SCENE_WORKERS; i++)
+        fuzz_require(station_adopt(scene->crew[i].station, snapshot, NULL, 0, &error),
+                     "%s", error.text);
+}
+
+static void hire(struct scene *scene, unsigned index)
+{
+    struct scene_worker *hand = &scene->crew[index];
+    struct error error = {.text = ""};
+
+    hand->worker = worker_new(index, &error);
+    fuzz_require(hand->worker != NULL, "%s", error.text);
+    hand->station = station_new(&scene->shared, hand->worker, &error);
+    fuzz_require(hand->station != NULL, "%s", error.text);
+    (void)evtimer_assign(&hand->end_of_turn, hand->worker->base, on_end_of_turn,
+                         hand->worker);
+}
+
+void scene_begin(struct scene *scene)
+{
     *scene = (struct scene){.descriptors = count_descriptors()};
     scene->last_entry = &scene->entries;
     now_ms = START_MS;
     playing = scene;
+    scene_files_reset();
     fuzz_require(cache_init(&scene->cache, 1 << 20), "out of memory");
     scene->shared = (struct stations){.cache = &scene->cache,
                                       .rates = rates,
                                       .metrics = metrics_new(),
                                       .health = &health,
                                       .max_connections = 1000};
-    fuzz_require(scene->shared.metrics != NULL &&
-                     metrics_name_clients(scene->shared.metrics, snapshot->clients),
-                 "out of memory");
-    free(snapshot->operation_numbers);
-    snapshot->operation_numbers =
-        metrics_name_operations(scene->shared.metrics, snapshot->operations);
-    scene->worker = worker_new(1, &error);
-    fuzz_require(scene->worker != NULL, "%s", error.text);
-    scene->station = station_new(&scene->shared, scene->worker, &error);
-    fuzz_require(scene->station != NULL &&
-                     station_adopt(scene->station, snapshot, NULL, 0, &error),
-                 "%s", error.text);
+    fuzz_require(scene->shared.metrics != NULL, "out of memory");
+    scene->snapshot = snapshot_ref(first_snapshot);
+    tie(scene, scene->snapshot);
+    for (unsigned i = 0; i < SCENE_WORKERS; i++)
+        hire(scene, i);
+    adopt(scene, scene->snapshot);
     scene->trust = trust_new();
-    (void)evtimer_assign(&scene->end_of_turn, scene->worker->base, on_end_of_turn,
-                         scene->worker);
+}
+
+bool scene_reload(struct scene *scene, enum scene_reload what)
+{
+    struct snapshot *fresh;
+    bool is_new;
+
+    if (scene->reloads == SCENE_MOST_RELOADS)
+        return false;
+    scene->reloads++;
+    scene_files_change(what);
+    fresh = what == SCENE_RELOAD_CLIENTS ? scene_files_load_clients(scene->snapshot)
+                                         : scene_files_load(scene->snapshot);
+    is_new = fresh->epoch != scene->snapshot->epoch;
+    tie(scene, fresh);
+    adopt(scene, fresh);
+    snapshot_unref(scene->snapshot);
+    scene->snapshot = fresh;
+    return is_new;
+}
+
+void scene_purge(struct scene *scene)
+{
+    struct generations *generations = scene->cache.generations;
+
+    for (int i = 0; i < generations_count(generations); i++)
+        generations_raise(generations, i);
 }
 
 void scene_turn(struct scene *scene, unsigned turns)
@@ -311,9 +302,13 @@ void scene_turn(struct scene *scene, unsigned turns)
     const struct timeval now = {0};
 
     while (turns-- > 0) {
-        scene->worker->is_stopping = false;
-        (void)event_add(&scene->end_of_turn, &now);
-        worker_run(scene->worker);
+        for (unsigned i = 0; i < SCENE_WORKERS; i++) {
+            struct scene_worker *hand = &scene->crew[i];
+
+            hand->worker->is_stopping = false;
+            (void)event_add(&hand->end_of_turn, &now);
+            worker_run(hand->worker);
+        }
     }
 }
 
@@ -325,25 +320,32 @@ void scene_advance(struct scene *scene, int64_t ms)
 
 static void on_idle(void *arg)
 {
-    const struct scene *scene = arg;
+    const struct station *station = arg;
 
-    fuzz_require(scene->station->conns == NULL && scene->station->orphans == NULL,
+    fuzz_require(station->conns == NULL && station->orphans == NULL,
                  "idle, but something is left");
 }
 
 void scene_drain(struct scene *scene)
 {
-    scene->station->on_idle = on_idle;
-    scene->station->arg = scene;
-    station_drain(scene->station);
+    for (unsigned i = 0; i < SCENE_WORKERS; i++) {
+        struct station *station = scene->crew[i].station;
+
+        station->on_idle = on_idle;
+        station->arg = station;
+        station_drain(station);
+    }
 }
 
 void scene_require_rest(const struct scene *scene)
 {
-    const struct upstream_target *target = snapshot->target;
+    const struct upstream_target *target = scene->snapshot->target;
 
-    fuzz_require(scene->station->conns == NULL, "a connection is left");
-    fuzz_require(scene->station->orphans == NULL, "an exchange is left");
+    for (unsigned i = 0; i < SCENE_WORKERS; i++) {
+        fuzz_require(scene->crew[i].station->conns == NULL, "a connection is left");
+        fuzz_require(scene->crew[i].station->orphans == NULL, "an exchange is left");
+        fuzz_require(scene->crew[i].station->renewals == NULL, "a key is still tried");
+    }
     fuzz_require(scene->entries == NULL, "a record is left");
     fuzz_require(atomic_load(&scene->shared.held_bytes) == 0, "held bodies are left");
     fuzz_require(atomic_load(&target->waiting) == 0 &&
@@ -351,25 +353,38 @@ void scene_require_rest(const struct scene *scene)
                  "a call upstream is left");
 }
 
-void scene_end(struct scene *scene)
+/* As the program ends: first all stop, then their last letters are opened. */
+static void dismiss(struct scene *scene)
 {
-    station_close_all(scene->station);
+    for (unsigned i = 0; i < SCENE_WORKERS; i++)
+        station_close_all(scene->crew[i].station);
     while (scene->entries != NULL) /* the last flush */
         scene_acknowledge(scene, AUDIT_DURABLE);
     trust_unref(scene->trust);
-    worker_free(scene->worker); /* opens the last letters */
-    for (; scene->entries != NULL; scene_acknowledge(scene, AUDIT_DURABLE))
-        fuzz_require(scene->entries->on_done == NULL,
-                     "a record is to be told of to a worker that is no more");
+    for (unsigned i = 0; i < SCENE_WORKERS; i++) {
+        worker_free(scene->crew[i].worker); /* opens the last letters */
+        for (; scene->entries != NULL; scene_acknowledge(scene, AUDIT_DURABLE))
+            fuzz_require(scene->entries->on_done == NULL,
+                         "a record is to be told of to a worker that is no more");
+        station_free(scene->crew[i].station);
+    }
+}
+
+void scene_end(struct scene *scene)
+{
+    const struct upstream_target *target = first_snapshot->target;
+
+    dismiss(scene);
     fuzz_require(atomic_load(&scene->shared.held_bytes) == 0, "held bodies are left");
-    station_free(scene->station);
     cache_fini(&scene->cache);
     metrics_free(scene->shared.metrics);
     while (scene->peer_count > 0)
         (void)close(scene->peers[--scene->peer_count]);
     playing = NULL;
-    fuzz_require(atomic_load(&snapshot->target->connections) == 0 &&
-                     atomic_load(&snapshot->target->waiting) == 0,
+    snapshot_unref(scene->snapshot);
+    fuzz_require(atomic_load(&first_snapshot->references) == 1, "a snapshot is left");
+    fuzz_require(atomic_load(&target->connections) == 0 &&
+                     atomic_load(&target->waiting) == 0,
                  "a slot upstream is left");
     fuzz_require(count_descriptors() == scene->descriptors, "a descriptor is left");
 }

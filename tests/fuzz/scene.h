@@ -15,17 +15,27 @@
 #include "gateway/health.h"
 #include "gateway/station.h"
 
-enum { SCENE_MOST_PEERS = 32 };
+enum { SCENE_MOST_PEERS = 32, SCENE_WORKERS = 2, SCENE_MOST_RELOADS = 6 };
 
-#define SCENE_KEY "the-api-key-that-nobody-may-see"
+/* What the API keys begin with; two digits follow. */
+#define SCENE_KEY "the-api-key-that-nobody-may-see-"
+
+/* What stands in bodies, queries and cookies, and nowhere else. */
+#define SCENE_SECRET "hush-hush"
+
+struct scene_worker {
+    struct worker *worker;
+    struct station *station;
+    struct event end_of_turn;
+};
 
 struct scene {
     struct stations shared;
     struct cache cache;
-    struct worker *worker;
-    struct station *station;
+    struct scene_worker crew[SCENE_WORKERS]; /* both on the scene's thread, in turns */
+    struct snapshot *snapshot;               /* in force */
+    unsigned reloads;
     struct trust *trust;
-    struct event end_of_turn;
     unsigned descriptors; /* that were open before */
 
     /* Upstream's ends of connections that the gateway has made, not yet taken. */
@@ -38,11 +48,15 @@ struct scene {
     bool is_unwritable;
 };
 
-/* Loads the configuration that all scenes use. */
+/* Loads the configuration that all scenes begin with. */
 void scene_prepare(void);
 
 /* The token of the scene's client. */
 const char *scene_token(void);
+
+/* An API key by its number, good until the next call; the number of the one in force. */
+const char *scene_key(unsigned number);
+unsigned scene_key_number(void);
 
 void scene_begin(struct scene *scene);
 
@@ -55,12 +69,30 @@ void scene_end(struct scene *scene);
 /* As when the program is told to stop. */
 void scene_drain(struct scene *scene);
 
-/* The event loop's turns, and the clock. */
+/*
+ * As on SIGHUP, or when the clients file has changed: nothing is new, the client's token
+ * is revoked or comes back, the key is another one, a next key comes or goes, or the
+ * operation table is another one. True: what was cached before must not be seen any more.
+ * The first few calls of a scene only; the others do nothing.
+ */
+enum scene_reload {
+    SCENE_RELOAD_SAME,
+    SCENE_RELOAD_CLIENTS,
+    SCENE_RELOAD_KEY,
+    SCENE_RELOAD_NEXT_KEY,
+    SCENE_RELOAD_OPERATIONS,
+};
+bool scene_reload(struct scene *scene, enum scene_reload what);
+
+/* As POST /cache/purge?scope=*. */
+void scene_purge(struct scene *scene);
+
+/* The event loops' turns, and the clock. */
 void scene_turn(struct scene *scene, unsigned turns);
 void scene_advance(struct scene *scene, int64_t ms);
 
-/* A client connects: its end, non-blocking, the caller's. */
-int scene_connect(struct scene *scene);
+/* A client connects to that worker: its end, non-blocking, the caller's. */
+int scene_connect(struct scene *scene, unsigned worker);
 
 /* Upstream's end of the oldest connection that was not taken yet, or -1. */
 int scene_take_peer(struct scene *scene);
@@ -71,5 +103,15 @@ int scene_take_peer(struct scene *scene);
  */
 const struct audit_entry *scene_oldest(const struct scene *scene);
 void scene_acknowledge(struct scene *scene, enum audit_done done);
+
+/* For scene.c: the files. Reset: as they were prepared; change: as for a reload. */
+void scene_files_prepare(void);
+void scene_files_reset(void);
+void scene_files_change(enum scene_reload what);
+struct snapshot *scene_files_load(const struct snapshot *previous);
+struct snapshot *scene_files_load_clients(struct snapshot *previous);
+
+/* For the actors: requires that no secret of the scene stands in the bytes. */
+void scene_require_no_secret(struct span bytes, const char *where);
 
 #endif
