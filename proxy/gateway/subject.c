@@ -40,9 +40,30 @@ static struct span safe(const struct exchange *exchange, struct span value)
     return subject_is_secret(exchange, value) ? SPAN("(withheld)") : value;
 }
 
+/* The methods of RFC 9110 9.3 and RFC 5789. */
+static bool is_well_known(struct span method)
+{
+    static const char *const known[] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (span_equal_nocase(method, span_of(known[i])))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Behind a body whose length was told too short, the rest of it stands where a method is
+ * expected. A request with a client's token in it is more than such a rest.
+ */
 struct span subject_method(const struct exchange *exchange)
 {
-    return safe(exchange, exchange->head.method);
+    struct span method = exchange->head.method;
+
+    if (exchange->admission.client == NULL && method.len > 0 && !is_well_known(method))
+        return SPAN("(withheld)");
+    return safe(exchange, method);
 }
 
 static struct span field_of(const struct exchange *exchange, struct span name,

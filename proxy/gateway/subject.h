@@ -28,7 +28,10 @@ bool subject_is_secret(const void *exchange, struct span value);
  */
 struct span subject_request_id(const struct exchange *exchange);
 
-/* The method, or "(withheld)" where a token is in it. Borrowed from the head. */
+/*
+ * The method, or "(withheld)" where a token is in it, and where it is not a common one
+ * and the request no known client's. Borrowed from the head.
+ */
 struct span subject_method(const struct exchange *exchange);
 
 /* Who is behind the connection: "192.0.2.7", or "unix uid 1000". Borrowed from the

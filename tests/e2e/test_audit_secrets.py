@@ -182,6 +182,19 @@ def test_the_lengths_of_an_audited_operations_bodies_are_not_told(make_recorded)
         assert not re.search(rf"(?<![0-9a-f.]){number}(?![0-9a-f.])", text), f"the length {number} is told"
 
 
+@pytest.mark.parametrize("behind", [b"\r\n", b" /v1/other HTTP/1.1\r\n\r\n", b" / HTTP/1.1\r\nHost: a\r\n\r\n"])
+@pytest.mark.parametrize("start", [CREATE, b"POST /v1/other"])
+def test_a_body_that_goes_on_behind_its_length_is_not_told_as_a_method(make_recorded, start, behind):
+    stage = make_recorded(config={"log": {"level": "debug"}, "audit": {"other_mutations": "log"}})
+    body = b'{"name": "KEY"}'
+    with stage.connect() as client:
+        head = stage.request(start + b" HTTP/1.1", JSON, b"Content-Length: %d" % len(body))
+        client.send_unheeded(head + body + stage.secret().encode() + behind)
+        assert [client.read_response().status for _ in range(2)] in ([200, 400], [200, 401])
+    wait_until(lambda: stage.gateway.stderr().count("http.response.status_code") == 2, "the lines")
+    assert_untold(stage)
+
+
 # -- memory -----------------------------------------------------------------------------------------------
 
 
