@@ -1,8 +1,6 @@
 #include "fuzz/actors.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <sys/socket.h>
 
 int actors_number_in(struct span bytes)
 {
@@ -28,25 +26,18 @@ int actors_number_in(struct span bytes)
 
 /* The trail */
 
-void actors_record(struct actors *actors, enum audit_done done)
+static void on_record(struct scene *scene, const struct audit_entry *entry,
+                      enum audit_done done)
 {
-    const struct audit_entry *entry = scene_oldest(&actors->scene);
-    bool is_intent = entry != NULL && entry->phase == AUDIT_INTENT;
-    int number;
+    struct actors *actors = (struct actors *)(void *)scene; /* its first member */
+    int number = actors_number_in(fuzz_text(&entry->body));
 
-    if (entry == NULL)
+    if (number < 0 || (unsigned)number >= actors->request_count)
         return;
-    scene_require_no_secret(fuzz_text(&entry->body), "a record");
-    number = actors_number_in(fuzz_text(&entry->body));
-    if (number >= 0 && (unsigned)number < actors->request_count) {
-        struct asked *asked = &actors->requests[number];
-
-        if (is_intent && done == AUDIT_DURABLE)
-            asked->has_intent = true;
-        if (entry->phase == AUDIT_RESULT)
-            asked->has_result = true;
-    }
-    scene_acknowledge(&actors->scene, done);
+    if (entry->phase == AUDIT_INTENT && done == AUDIT_DURABLE)
+        actors->requests[number].has_intent = true;
+    if (entry->phase == AUDIT_RESULT)
+        actors->requests[number].has_result = true;
 }
 
 /* Operators */
@@ -172,7 +163,7 @@ static void add_long_body(struct text *out, unsigned number)
 
 void client_connect(struct actors *actors, struct client_actor *client, unsigned worker)
 {
-    if (client->fd >= 0)
+    if (client->wire.fd >= 0)
         client_leave(client);
     text_clear(&client->sending);
     text_clear(&client->received);
@@ -180,7 +171,7 @@ void client_connect(struct actors *actors, struct client_actor *client, unsigned
     client->sent = client->read = 0;
     client->asked_count = client->answered = 0;
     client->is_wild = client->is_tunnel = client->has_ended = false;
-    client->fd = scene_connect(&actors->scene, worker);
+    client->wire = scene_connect(&actors->scene, worker);
 }
 
 void client_ask(struct actors *actors, struct client_actor *client, unsigned kind)
@@ -189,7 +180,7 @@ void client_ask(struct actors *actors, struct client_actor *client, unsigned kin
     struct asked *asked = &actors->requests[number];
     struct text *out = &client->sending, target = {0};
 
-    if (client->fd < 0 || number == ACTORS_REQUESTS)
+    if (client->wire.fd < 0 || number == ACTORS_REQUESTS)
         return;
     actors->request_count++;
     add_filled(&target, kinds[kind].target, number);
@@ -220,12 +211,25 @@ void client_ask(struct actors *actors, struct client_actor *client, unsigned kin
     text_fini(&target);
 }
 
+/* The secret stands in bodies, queries and cookies only, and not where scripts put it. */
+static void spoil_secret(struct text *sending, size_t added)
+{
+    size_t before = sizeof(SCENE_SECRET) - 2; /* of which a part may have been there */
+    size_t from = sending->len - added > before ? sending->len - added - before : 0;
+    char *at;
+
+    while ((at = memmem(sending->bytes + from, sending->len - from, SCENE_SECRET,
+                        sizeof(SCENE_SECRET) - 1)) != NULL)
+        *at = 'x';
+}
+
 void client_write(struct client_actor *client, struct span bytes)
 {
-    if (client->fd < 0 || bytes.len == 0)
+    if (client->wire.fd < 0 || bytes.len == 0)
         return;
     client->is_wild = true;
     text_add(&client->sending, bytes);
+    spoil_secret(&client->sending, bytes.len);
 }
 
 /* A request begins with its first byte: it must see what was known by then. */
@@ -244,24 +248,14 @@ static void note_beginnings(struct actors *actors, const struct client_actor *cl
     }
 }
 
-/* Sends at most that much of what is waiting; what was sent. */
-static size_t send_some(int fd, const struct text *waiting, size_t sent, size_t most)
-{
-    size_t left = waiting->len - sent;
-    ssize_t n;
-
-    if (fd < 0 || left == 0)
-        return 0;
-    n = send(fd, waiting->bytes + sent, left < most ? left : most, MSG_NOSIGNAL);
-    return n > 0 ? (size_t)n : 0;
-}
-
 void client_send(struct actors *actors, struct client_actor *client, size_t bytes)
 {
     if (client->sent == client->sending.len)
         return;
     note_beginnings(actors, client);
-    client->sent += send_some(client->fd, &client->sending, client->sent, bytes);
+    if (bytes > client->sending.len - client->sent)
+        bytes = client->sending.len - client->sent;
+    client->sent += wire_send(&client->wire, client->sending.bytes + client->sent, bytes);
 }
 
 static struct span field_of(const struct http_head *head, struct span name)
@@ -386,54 +380,52 @@ static void require_no_key(struct span received)
 void client_read(struct actors *actors, struct client_actor *client, size_t bytes)
 {
     char buffer[16384];
-    ssize_t n;
+    bool has_ended;
+    size_t len;
 
-    if (client->fd < 0)
+    if (client->wire.fd < 0)
         return;
-    n = recv(client->fd, buffer, bytes < sizeof(buffer) ? bytes : sizeof(buffer), 0);
-    if (n > 0)
-        text_add(&client->received, span_make(buffer, (size_t)n));
-    client->has_ended = client->has_ended || n == 0 || (n < 0 && errno != EAGAIN);
+    len = wire_receive(&client->wire, buffer,
+                       bytes < sizeof(buffer) ? bytes : sizeof(buffer), &has_ended);
+    text_add(&client->received, span_make(buffer, len));
+    client->has_ended = client->has_ended || has_ended;
     require_no_key(fuzz_text(&client->received));
     /* Who has sent bytes of his own may be answered in ways that only he can read. */
-    while (!client->is_wild && take_answer(actors, client, n == 0))
+    while (!client->is_wild && take_answer(actors, client, has_ended))
         continue;
 }
 
 void client_finish(struct client_actor *client)
 {
-    if (client->fd >= 0)
-        (void)shutdown(client->fd, SHUT_WR);
+    wire_finish(&client->wire);
 }
 
 void client_leave(struct client_actor *client)
 {
-    if (client->fd >= 0)
-        (void)close(client->fd);
-    client->fd = -1;
+    wire_close(&client->wire);
 }
 
 /* All of them */
 
 void actors_begin(struct actors *actors)
 {
-    *actors = (struct actors){.request_count = 0};
+    *actors = (struct actors){.scene.on_record = on_record};
     scene_begin(&actors->scene);
     for (int i = 0; i < ACTORS_CLIENTS; i++)
-        actors->clients[i].fd = -1;
+        actors->clients[i].wire.fd = -1;
     for (int i = 0; i < ACTORS_PEERS; i++)
-        actors->peers[i].fd = -1;
+        actors->peers[i].wire.fd = -1;
 }
 
 static void settle(struct actors *actors)
 {
-    struct peer_actor late = {.fd = -1};
+    struct peer_actor late = {.wire.fd = -1};
 
     for (int i = 0; i < 8; i++) {
         scene_turn(&actors->scene, 2);
-        while (scene_oldest(&actors->scene) != NULL)
-            actors_record(actors, AUDIT_DURABLE);
-        for (peer_accept(actors, &late); late.fd >= 0; peer_accept(actors, &late))
+        for (int k = 0; k < 64 && scene_has_records(&actors->scene); k++)
+            scene_record(&actors->scene, AUDIT_DURABLE);
+        for (peer_accept(actors, &late); late.wire.fd >= 0; peer_accept(actors, &late))
             peer_leave(&late);
     }
 }
@@ -441,11 +433,11 @@ static void settle(struct actors *actors)
 /* Upstream is gone, and nobody waits for the trail: all that was asked has its end. */
 static void require_answers(struct actors *actors, struct client_actor *client)
 {
-    for (int i = 0; i < 16 && client->fd >= 0 && !client->has_ended; i++) {
+    for (int i = 0; i < 16 && client->wire.fd >= 0 && !client->has_ended; i++) {
         client_read(actors, client, SIZE_MAX);
         settle(actors);
     }
-    if (client->fd < 0 || client->is_wild || client->is_tunnel || client->has_ended)
+    if (client->wire.fd < 0 || client->is_wild || client->is_tunnel || client->has_ended)
         return;
     for (unsigned i = client->answered; i < client->asked_count; i++)
         fuzz_require(actors->requests[client->asked[i]].ends > client->sent,
@@ -454,6 +446,7 @@ static void require_answers(struct actors *actors, struct client_actor *client)
 
 static void come_to_rest(struct actors *actors)
 {
+    actors->scene.is_unwritable = false;
     for (int i = 0; i < ACTORS_PEERS; i++)
         peer_leave(&actors->peers[i]);
     for (int i = 0; i < 3; i++) {
@@ -470,6 +463,7 @@ static void come_to_rest(struct actors *actors)
     }
     settle(actors);
     scene_require_rest(&actors->scene);
+    actors->scene.came_to_rest = true;
 }
 
 void actors_end(struct actors *actors)

@@ -8,6 +8,7 @@
 
 #include "fuzz/heads.h"
 #include "fuzz/scene.h"
+#include "fuzz/wire.h"
 #include "http/body.h"
 
 enum {
@@ -34,7 +35,7 @@ struct asked {
 };
 
 struct client_actor {
-    int fd; /* -1: none */
+    struct wire wire;
     struct text sending, received;
     size_t sent, read;
     int asked[ACTORS_REQUESTS]; /* numbers, in order */
@@ -45,7 +46,7 @@ struct client_actor {
 };
 
 struct peer_actor {
-    int fd;
+    struct wire wire;
     struct text received, sending;
     size_t sent;
     struct http_head head; /* of the request, once it is whole */
@@ -70,6 +71,9 @@ struct actors {
     unsigned revocations; /* how often that has changed */
     bool is_abrupt;       /* the scene ends with whatever is under way */
 };
+
+/* A whole scene, as a script has it (play.c). */
+void actors_play(struct span script);
 
 void actors_begin(struct actors *actors);
 
@@ -96,9 +100,6 @@ void peer_read(struct actors *actors, struct peer_actor *peer, size_t bytes);
 void peer_answer(struct actors *actors, struct peer_actor *peer, unsigned kind);
 void peer_send(struct peer_actor *peer, size_t bytes);
 void peer_leave(struct peer_actor *peer);
-
-/* The trail tells of its oldest record. */
-void actors_record(struct actors *actors, enum audit_done done);
 
 /* The number in bytes, which may hold one only, or NO_NUMBER. */
 int actors_number_in(struct span bytes);

@@ -1,26 +1,23 @@
 /* Upstream's part in a scene. */
-#include <sys/socket.h>
-
 #include "fuzz/actors.h"
 
 void peer_accept(struct actors *actors, struct peer_actor *peer)
 {
-    if (peer->fd >= 0)
+    if (peer->wire.fd >= 0)
         return;
-    *peer = (struct peer_actor){.fd = scene_take_peer(&actors->scene),
+    *peer = (struct peer_actor){.wire = scene_take_peer(&actors->scene),
                                 .number = ACTORS_NO_NUMBER};
 }
 
 void peer_leave(struct peer_actor *peer)
 {
-    if (peer->fd >= 0)
-        (void)close(peer->fd);
+    wire_close(&peer->wire);
     text_fini(&peer->received);
     text_fini(&peer->sending);
     http_head_fini(&peer->head);
     fuzz_free(peer->head_bytes);
     http_body_fini(&peer->body);
-    *peer = (struct peer_actor){.fd = -1, .number = ACTORS_NO_NUMBER};
+    *peer = (struct peer_actor){.wire.fd = -1, .number = ACTORS_NO_NUMBER};
 }
 
 static bool has_answered(const struct peer_actor *peer)
@@ -137,14 +134,16 @@ static void take_body(struct peer_actor *peer)
 void peer_read(struct actors *actors, struct peer_actor *peer, size_t bytes)
 {
     char buffer[16384];
-    ssize_t n;
+    bool has_ended;
+    size_t len;
 
-    if (peer->fd < 0)
+    if (peer->wire.fd < 0)
         return;
-    n = recv(peer->fd, buffer, bytes < sizeof(buffer) ? bytes : sizeof(buffer), 0);
-    if (n <= 0 || peer->is_tunnel)
+    len = wire_receive(&peer->wire, buffer,
+                       bytes < sizeof(buffer) ? bytes : sizeof(buffer), &has_ended);
+    if (len == 0 || peer->is_tunnel)
         return;
-    text_add(&peer->received, span_make(buffer, (size_t)n));
+    text_add(&peer->received, span_make(buffer, len));
     do {
         if (!peer->has_head)
             take_head(actors, peer);
@@ -238,7 +237,7 @@ void peer_answer(struct actors *actors, struct peer_actor *peer, unsigned kind)
     bool is_head = peer->has_head && span_equal(peer->head.method, SPAN("HEAD"));
     struct text out = {0};
 
-    if (peer->fd < 0 || peer->is_tunnel || peer->was_answered || peer->closes)
+    if (peer->wire.fd < 0 || peer->is_tunnel || peer->was_answered || peer->closes)
         return;
     if (peer->has_head && !is_interim && !span_equal(peer->head.method, SPAN("GET")) &&
         !is_head)
@@ -268,20 +267,19 @@ void peer_answer(struct actors *actors, struct peer_actor *peer, unsigned kind)
 void peer_send(struct peer_actor *peer, size_t bytes)
 {
     size_t left = peer->sending.len - peer->sent;
-    ssize_t n;
 
-    if (peer->fd < 0)
+    if (peer->wire.fd < 0)
         return;
-    n = left > 0 ? send(peer->fd, peer->sending.bytes + peer->sent,
-                        left < bytes ? left : bytes, MSG_NOSIGNAL)
-                 : 0;
-    peer->sent += n > 0 ? (size_t)n : 0;
+    peer->sent += wire_send(&peer->wire, peer->sending.bytes + peer->sent,
+                            left < bytes ? left : bytes);
     if (peer->sent < peer->sending.len)
         return;
     text_clear(&peer->sending);
     peer->sent = 0;
-    if (peer->closes)
+    if (peer->closes) {
+        wire_finish(&peer->wire);
         peer_leave(peer);
-    else if (peer->was_answered && peer->has_body)
+    } else if (peer->was_answered && peer->has_body) {
         next_request(peer);
+    }
 }

@@ -1,12 +1,12 @@
-#include "fuzz/scene.h"
+#include "fuzz/scene_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "audit/trail.h"
 #include "base/log_output.h"
 #include "gateway/conn.h"
 #include "gateway/metrics.h"
@@ -14,6 +14,9 @@
 enum { START_MS = 1000000, MOST_DESCRIPTORS = 256, BUFFER_BYTES = 4096 };
 #define START_WALL_MS INT64_C(1767225600000) /* 2026-01-01 */
 
+struct scene_kind scene_kind;
+struct wire_trust scene_trust;
+static SSL_CTX *listener_tls;           /* the gateway's; NULL: plain */
 static struct snapshot *first_snapshot; /* each scene begins with it */
 static struct rates *rates;
 static struct health health;
@@ -84,82 +87,37 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t len)
     return -1;
 }
 
-int scene_take_peer(struct scene *scene)
+/* Both sides in turns; whoever fails shows it to the script later. */
+static void shake_hands(struct scene *scene, struct wire *wire)
 {
-    int fd = scene->peers[0];
-
-    if (scene->peer_count == 0)
-        return -1;
-    scene->peer_count--;
-    memmove(scene->peers, scene->peers + 1, scene->peer_count * sizeof(scene->peers[0]));
-    return fd;
+    for (int i = 0; i < 4 && wire->fd >= 0 && !wire_shake(wire); i++)
+        scene_turn(scene, 1);
 }
 
-int scene_connect(struct scene *scene, unsigned worker)
+struct wire scene_take_peer(struct scene *scene)
+{
+    struct wire wire =
+        wire_new(scene->peer_count > 0 ? scene->peers[0] : -1, scene_trust.server, true);
+
+    if (wire.fd < 0)
+        return wire;
+    scene->peer_count--;
+    memmove(scene->peers, scene->peers + 1, scene->peer_count * sizeof(scene->peers[0]));
+    shake_hands(scene, &wire);
+    return wire;
+}
+
+struct wire scene_connect(struct scene *scene, unsigned worker)
 {
     const struct sockaddr peer = {.sa_family = AF_UNIX};
+    struct wire wire;
     int ours, theirs;
 
     make_pair(&ours, &theirs);
+    wire = wire_new(theirs, scene_trust.client, false);
     conn_accept(scene->crew[worker].station, ours, &peer, scene->trust);
-    return theirs;
-}
-
-/* The trail */
-
-bool __wrap_audit_trail_queue(struct audit_trail *trail, struct audit_entry *entry);
-bool __wrap_audit_trail_queue(struct audit_trail *trail, struct audit_entry *entry)
-{
-    (void)trail;
-    if (entry->phase == AUDIT_INTENT && playing->is_unwritable)
-        return false;
-    entry->next = NULL;
-    *playing->last_entry = entry;
-    playing->last_entry = &entry->next;
-    return true;
-}
-
-void __wrap_audit_trail_wake(struct audit_trail *trail);
-void __wrap_audit_trail_wake(struct audit_trail *trail)
-{
-    (void)trail;
-}
-
-bool __wrap_audit_trail_is_writable(struct audit_trail *trail, struct error *why);
-bool __wrap_audit_trail_is_writable(struct audit_trail *trail, struct error *why)
-{
-    (void)trail;
-    if (playing->is_unwritable)
-        (void)error_set(why, "the scene says so");
-    return !playing->is_unwritable;
-}
-
-bool __wrap_audit_trail_admits_refusal(struct audit_trail *trail, struct span source);
-bool __wrap_audit_trail_admits_refusal(struct audit_trail *trail, struct span source)
-{
-    (void)trail;
-    (void)source;
-    return true;
-}
-
-const struct audit_entry *scene_oldest(const struct scene *scene)
-{
-    return scene->entries;
-}
-
-void scene_acknowledge(struct scene *scene, enum audit_done done)
-{
-    struct audit_entry *entry = scene->entries;
-
-    if (entry == NULL)
-        return;
-    scene->entries = entry->next;
-    if (scene->entries == NULL)
-        scene->last_entry = &scene->entries;
-    if (entry->on_done == NULL)
-        audit_entry_free(entry);
-    else
-        entry->on_done(entry, entry->phase == AUDIT_INTENT ? done : AUDIT_DURABLE);
+    shake_hands(scene, &wire);
+    return wire;
 }
 
 /* What nobody may see */
@@ -201,10 +159,26 @@ static void on_end_of_turn(evutil_socket_t fd, short what, void *arg)
     worker->is_stopping = true;
 }
 
-void scene_prepare(void)
+static void prepare_tls(void)
 {
+    const struct tls_server_options options = {.certificate = scene_trust.certificate,
+                                               .private_key = scene_trust.private_key};
+    struct error error;
+
+    wire_trust_make(&scene_trust);
+    listener_tls = tls_server_context(&options, &error);
+    fuzz_require(listener_tls != NULL, "%s", error.text);
+}
+
+void scene_prepare(const struct scene_kind *kind)
+{
+    scene_kind = *kind;
+    (void)signal(SIGPIPE, SIG_IGN);
     log_configure(LOG_DEBUG, LOG_TEXT);
+    if (kind->has_tls)
+        prepare_tls();
     scene_files_prepare();
+    scene_trail_prepare();
     first_snapshot = scene_files_load(NULL);
     rates = rates_new();
     fuzz_require(rates != NULL, "out of memory");
@@ -250,8 +224,8 @@ static void hire(struct scene *scene, unsigned index)
 
 void scene_begin(struct scene *scene)
 {
-    *scene = (struct scene){.descriptors = count_descriptors()};
-    scene->last_entry = &scene->entries;
+    *scene =
+        (struct scene){.descriptors = count_descriptors(), .on_record = scene->on_record};
     now_ms = START_MS;
     playing = scene;
     scene_files_reset();
@@ -262,12 +236,15 @@ void scene_begin(struct scene *scene)
                                       .health = &health,
                                       .max_connections = 1000};
     fuzz_require(scene->shared.metrics != NULL, "out of memory");
+    scene_trail_begin(scene);
     scene->snapshot = snapshot_ref(first_snapshot);
     tie(scene, scene->snapshot);
     for (unsigned i = 0; i < SCENE_WORKERS; i++)
         hire(scene, i);
     adopt(scene, scene->snapshot);
     scene->trust = trust_new();
+    fuzz_require(scene->trust != NULL, "out of memory");
+    trust_change(scene->trust, listener_tls);
 }
 
 bool scene_reload(struct scene *scene, enum scene_reload what)
@@ -346,7 +323,7 @@ void scene_require_rest(const struct scene *scene)
         fuzz_require(scene->crew[i].station->orphans == NULL, "an exchange is left");
         fuzz_require(scene->crew[i].station->renewals == NULL, "a key is still tried");
     }
-    fuzz_require(scene->entries == NULL, "a record is left");
+    fuzz_require(!scene_has_records(scene), "a record is left");
     fuzz_require(atomic_load(&scene->shared.held_bytes) == 0, "held bodies are left");
     fuzz_require(atomic_load(&target->waiting) == 0 &&
                      atomic_load(&target->connections) == atomic_load(&target->idle),
@@ -358,14 +335,13 @@ static void dismiss(struct scene *scene)
 {
     for (unsigned i = 0; i < SCENE_WORKERS; i++)
         station_close_all(scene->crew[i].station);
-    while (scene->entries != NULL) /* the last flush */
-        scene_acknowledge(scene, AUDIT_DURABLE);
+    scene->is_unwritable = false;
+    scene_trail_flush(scene);
     trust_unref(scene->trust);
     for (unsigned i = 0; i < SCENE_WORKERS; i++) {
         worker_free(scene->crew[i].worker); /* opens the last letters */
-        for (; scene->entries != NULL; scene_acknowledge(scene, AUDIT_DURABLE))
-            fuzz_require(scene->entries->on_done == NULL,
-                         "a record is to be told of to a worker that is no more");
+        fuzz_require(!scene_has_awaited_records(scene),
+                     "a record is to be told of to a worker that is no more");
         station_free(scene->crew[i].station);
     }
 }
@@ -376,6 +352,7 @@ void scene_end(struct scene *scene)
 
     dismiss(scene);
     fuzz_require(atomic_load(&scene->shared.held_bytes) == 0, "held bodies are left");
+    scene_trail_end(scene);
     cache_fini(&scene->cache);
     metrics_free(scene->shared.metrics);
     while (scene->peer_count > 0)

@@ -11,6 +11,7 @@
 #include "access/token.h"
 #include "audit/entry.h"
 #include "fuzz/support.h"
+#include "fuzz/wire.h"
 #include "gateway/caller.h"
 #include "gateway/health.h"
 #include "gateway/station.h"
@@ -43,13 +44,24 @@ struct scene {
     unsigned peer_count;
     bool refuses_connections;
 
-    /* The trail: entries that wait, oldest first. */
+    /* The trail: entries that wait, oldest first; none when it is the program's. */
     struct audit_entry *entries, **last_entry;
-    bool is_unwritable;
+    bool is_unwritable; /* no room on its disk */
+    bool came_to_rest;  /* no change may be without its result in the end */
+
+    /* Set before scene_begin, and called for each record. */
+    void (*on_record)(struct scene *scene, const struct audit_entry *entry,
+                      enum audit_done done);
+};
+
+/* What is the program's own in all scenes, and not the script's. */
+struct scene_kind {
+    bool has_trail; /* its thread and its files, instead of entries that wait */
+    bool has_tls;   /* on both sides */
 };
 
 /* Loads the configuration that all scenes begin with. */
-void scene_prepare(void);
+void scene_prepare(const struct scene_kind *kind);
 
 /* The token of the scene's client. */
 const char *scene_token(void);
@@ -91,27 +103,18 @@ void scene_purge(struct scene *scene);
 void scene_turn(struct scene *scene, unsigned turns);
 void scene_advance(struct scene *scene, int64_t ms);
 
-/* A client connects to that worker: its end, non-blocking, the caller's. */
-int scene_connect(struct scene *scene, unsigned worker);
+/* A client connects to that worker: its end, the caller's. */
+struct wire scene_connect(struct scene *scene, unsigned worker);
 
-/* Upstream's end of the oldest connection that was not taken yet, or -1. */
-int scene_take_peer(struct scene *scene);
+/* Upstream's end of the oldest connection that was not taken yet; its fd may be -1. */
+struct wire scene_take_peer(struct scene *scene);
 
 /*
- * Tells the owner of the oldest record how it went; the entry, which is good until then,
- * was shown by scene_oldest (NULL: none waits). Results are always durable in the end.
+ * Whether records wait; and how it goes with the oldest. With the program's trail it goes
+ * so with all that wait: FAILED is one sync that fails, FAILED_LATER two. Who waits for a
+ * record is told, and before him on_record.
  */
-const struct audit_entry *scene_oldest(const struct scene *scene);
-void scene_acknowledge(struct scene *scene, enum audit_done done);
-
-/* For scene.c: the files. Reset: as they were prepared; change: as for a reload. */
-void scene_files_prepare(void);
-void scene_files_reset(void);
-void scene_files_change(enum scene_reload what);
-struct snapshot *scene_files_load(const struct snapshot *previous);
-struct snapshot *scene_files_load_clients(struct snapshot *previous);
-
-/* For the actors: requires that no secret of the scene stands in the bytes. */
-void scene_require_no_secret(struct span bytes, const char *where);
+bool scene_has_records(const struct scene *scene);
+void scene_record(struct scene *scene, enum audit_done done);
 
 #endif

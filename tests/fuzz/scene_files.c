@@ -1,7 +1,7 @@
 /* The files that a scene's configuration is made of; they are in memory. */
 #include <fcntl.h>
 
-#include "fuzz/scene.h"
+#include "fuzz/scene_internal.h"
 
 enum { FILE_CONFIG, FILE_OPERATIONS, FILE_CLIENTS, FILE_KEY, FILE_NEXT_KEY, FILES };
 
@@ -71,8 +71,11 @@ static void write_config(void)
 {
     struct text text = {0};
 
-    text_add(&text, SPAN("{\"upstream\":{\"url\":\"http://127.0.0.1:1\","
-                         "\"max_connections\":2,\"response_timeout\":\"20s\"},"));
+    text_add_format(&text, "{\"upstream\":{\"url\":\"%s://127.0.0.1:1\",",
+                    scene_kind.has_tls ? "https" : "http");
+    if (scene_kind.has_tls)
+        text_add_format(&text, "\"ca_file\":\"%s\",", scene_trust.certificate);
+    text_add(&text, SPAN("\"max_connections\":2,\"response_timeout\":\"20s\"},"));
     text_add_format(&text, "\"credentials\":{\"default\":{\"api_key_file\":\"%s\"",
                     paths[FILE_KEY]);
     if (has_next_key)
