@@ -69,8 +69,16 @@ dictionary_of() {
     request_head | response_head | fields) echo head ;;
     target | matcher) echo target ;;
     body) echo body ;;
-    connection) ;;
+    connection | connection_full) ;;
     *) echo json ;;
+    esac
+}
+
+# The folder of its seeds: two targets play the same scripts.
+seeds_of() {
+    case $1 in
+    connection_full) echo connection ;;
+    *) echo "$1" ;;
     esac
 }
 
@@ -90,7 +98,7 @@ fuzz() {
     fi
     mkdir -p "$output/corpus/$target"
     "$output/fuzzers/fuzz_$target" "${options[@]}" "$output/corpus/$target" \
-        "$folder/seeds/$target" >"$output/logs/$target" 2>&1
+        "$folder/seeds/$(seeds_of "$target")" >"$output/logs/$target" 2>&1
 }
 
 passed=0
@@ -114,7 +122,7 @@ report() {
     warn "$target found something (all of it: $log)"
     grep -aE '^property broken|ERROR: |runtime error|Assertion' "$log" | head -n 3 >&2 || true
     note "again: build/fuzz/fuzzers/fuzz_$target $finding" \
-        "Once it is mended, keep the file in tests/fuzz/seeds/$target and write a test." >&2
+        "Once it is mended, keep the file in tests/fuzz/seeds/$(seeds_of "$target") and write a test." >&2
 }
 
 run_targets() {

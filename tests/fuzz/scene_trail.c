@@ -89,13 +89,22 @@ static void let_go(bool for_good)
 
 /* The disk */
 
+/* What the last sync has kept, of which file. */
+static struct stat kept;
+
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __wrap_fdatasync(int fd)
 {
-    if (failing_syncs == 0)
+    struct stat now;
+
+    fuzz_require(fstat(fd, &now) == 0, "no file is synced");
+    if (failing_syncs == 0) {
+        kept = now;
         return __real_fdatasync(fd);
-    failing_syncs--;
+    }
+    failing_syncs--; /* and what was written since the last one is lost */
+    (void)ftruncate(fd, kept.st_ino == now.st_ino ? kept.st_size : 0);
     errno = EIO;
     return -1;
 }
@@ -253,6 +262,7 @@ void scene_trail_begin(struct scene *scene)
     playing = scene;
     player = pthread_self();
     awaited_count = failing_syncs = 0;
+    kept = (struct stat){.st_ino = 0};
     durable_intents = 0;
     is_parked = is_free = false;
     scene->last_entry = &scene->entries;
