@@ -331,6 +331,7 @@ static void judge_files(bool is_whole)
 
 void scene_trail_end(struct scene *scene)
 {
+    scene_trail_flush(scene); /* what the last letters brought */
     if (scene->shared.trail != NULL) {
         scene->is_unwritable = false;
         let_go(true);
