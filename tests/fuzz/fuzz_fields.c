@@ -1,15 +1,15 @@
 /*
- * Cache-Control and the other fields that caching looks at: the same elements in another
- * order, one a field, in capitals mean the same; an answer never becomes better with age;
- * dates and entity-tags mean the same when written again. The input is field lines,
- * behind two bytes of choices.
+ * Cache-Control and the other fields that caching looks at: a slow reader comes to the
+ * same directives; the same elements in another order, one a field, in capitals mean the
+ * same; an answer never becomes better with age; dates and entity-tags mean the same when
+ * written again. The input is field lines, behind two bytes of choices.
  */
 #include <ctype.h>
 
 #include "cache/freshness.h"
 #include "cache/validators.h"
 #include "cache/vary.h"
-#include "fuzz/heads.h"
+#include "fuzz/slow_directives.h"
 #include "gateway/trace.h"
 #include "http/date.h"
 
@@ -99,6 +99,24 @@ static bool are_same(const struct cache_directives *a, const struct cache_direct
            a->stale_if_error == b->stale_if_error;
 }
 
+/* The slow reader's opinion; what it has no room for is left out. */
+static void check_meaning(const struct elements *elements,
+                          const struct cache_directives *directives)
+{
+    struct cache_directives wanted;
+
+    cache_directives_clear(&wanted);
+    wanted.is_present = true;
+    for (size_t i = 0; i < elements->count; i++) {
+        struct slow_directive read = slow_directive_read(elements->list[i]);
+
+        if (elements->list[i].len >= sizeof(read.name))
+            return;
+        slow_directive_add(&read, &wanted);
+    }
+    fuzz_require(are_same(directives, &wanted), "the slow reader means something else");
+}
+
 static void check_directives(const struct http_head *head,
                              const struct cache_directives *directives)
 {
@@ -106,6 +124,7 @@ static void check_directives(const struct http_head *head,
 
     if (!collect(head, &elements) || elements.count == 0)
         return;
+    check_meaning(&elements, directives);
     for (int one = 0; one < 2; one++) {
         struct cache_directives again;
         struct text text = {0};

@@ -1,8 +1,8 @@
 /*
- * Request heads: parsed whole and in steps, forwarded with a key, and parsed again. What
- * arrives must be what was sent, apart from what INTERFACES lists.
+ * Request heads: parsed whole, in steps and by a slow reader, forwarded with a key, and
+ * parsed again. What arrives must be what was sent, apart from what INTERFACES lists.
  */
-#include "fuzz/heads.h"
+#include "fuzz/slow_head.h"
 #include "gateway/forward.h"
 #include "http/body.h"
 #include "http/target.h"
@@ -135,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_head_parse(&whole, HTTP_REQUEST, input);
     fuzz_head_again(&whole, input, 1);
     fuzz_head_again(&whole, input, 7);
+    slow_head_judge(&whole, input);
     if (whole.parse == HTTP_PARSE_DONE)
         forward(&whole.head);
     fuzz_head_end(&whole);

@@ -1,8 +1,9 @@
 /*
- * Response heads: parsed whole and in steps, passed on to the client, and parsed again.
- * The first byte says what the gateway was asked and how it frames the body.
+ * Response heads: parsed whole, in steps and by a slow reader, passed on to the client,
+ * and parsed again. The first byte says what the gateway was asked and how it frames the
+ * body.
  */
-#include "fuzz/heads.h"
+#include "fuzz/slow_head.h"
 #include "gateway/forward.h"
 #include "http/body.h"
 
@@ -98,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_head_parse(&whole, HTTP_RESPONSE, input);
     fuzz_head_again(&whole, input, 1);
     fuzz_head_again(&whole, input, 5);
+    slow_head_judge(&whole, input);
     if (whole.parse == HTTP_PARSE_DONE)
         pass_on(&whole.head, to_head);
     fuzz_head_end(&whole);
