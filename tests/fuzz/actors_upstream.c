@@ -270,8 +270,9 @@ void peer_send(struct peer_actor *peer, size_t bytes)
 
     if (peer->wire.fd < 0)
         return;
-    peer->sent += wire_send(&peer->wire, peer->sending.bytes + peer->sent,
-                            left < bytes ? left : bytes);
+    if (left > 0)
+        peer->sent += wire_send(&peer->wire, peer->sending.bytes + peer->sent,
+                                left < bytes ? left : bytes);
     if (peer->sent < peer->sending.len)
         return;
     text_clear(&peer->sending);
