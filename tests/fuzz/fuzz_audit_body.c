@@ -1,7 +1,8 @@
 /*
  * Bodies of audited requests: one that counts as read is JSON without duplicates for a
  * common parser, which finds the same name in it; and what is copied from it is sound
- * JSON, without what is secret.
+ * JSON, without what is secret. A first line "Content-Type: ..." is not the body's: what
+ * it says must be JSON in UTF-8, or the body is not read.
  */
 #include <jansson.h>
 
@@ -50,26 +51,57 @@ static void check_name(const struct audit_body *body, struct span bytes)
     json_decref(root);
 }
 
+/* Without what is quoted or a comment in other readers' eyes, all must be as expected. */
+static void check_type(struct span type)
+{
+    struct text lower = {0};
+    const char *charset;
+
+    for (size_t i = 0; i < type.len; i++)
+        text_add_byte(&lower, ascii_lower(type.at[i]));
+    text_add_byte(&lower, '\0');
+    charset = strstr(lower.bytes, "charset=");
+    fuzz_require(memchr(type.at, '\0', type.len) == NULL &&
+                     strstr(lower.bytes, "application/") != NULL &&
+                     strstr(lower.bytes, "json") != NULL,
+                 "'%s' counts as JSON", fuzz_shown(type));
+    for (; charset != NULL; charset = strstr(charset + 1, "charset="))
+        fuzz_require(strncmp(charset + 8, "utf-8", 5) == 0 ||
+                         strncmp(charset + 8, "\"utf-8\"", 7) == 0 ||
+                         (charset > lower.bytes && charset[-1] != ';' &&
+                          charset[-1] != ' ' && charset[-1] != '\t'),
+                     "'%s' counts as UTF-8", fuzz_shown(type));
+    text_fini(&lower);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct span bytes = fuzz_copy(fuzz_span(data, size));
-    const struct audit_body_source source = {.bytes = bytes,
-                                             .content_type = SPAN("application/json"),
-                                             .record = record,
-                                             .record_count = 3,
-                                             .name_member = "name",
-                                             .is_secret = is_secret};
+    struct span input = fuzz_span(data, size), type = SPAN("application/json");
+    const struct span prefix = SPAN("Content-Type:");
+    struct span bytes;
+    struct audit_body_source source = {.content_type = type,
+                                       .record = record,
+                                       .record_count = 3,
+                                       .name_member = "name",
+                                       .is_secret = is_secret};
     struct audit_body body;
-    enum audit_body_verdict verdict = audit_body_read(&source, &body);
+    enum audit_body_verdict verdict;
 
+    if (span_starts_with(input, prefix)) {
+        (void)fuzz_take(&input, prefix.len);
+        type = source.content_type = fuzz_take_until(&input, '\n');
+    }
+    source.bytes = bytes = fuzz_copy(input);
+    verdict = audit_body_read(&source, &body);
     if (verdict == AUDIT_BODY_READ) {
+        check_type(type);
         check_name(&body, bytes);
         check_recorded(&body);
     } else {
         fuzz_require(body.name == NULL && body.recorded.len == 0,
                      "something is taken from a body that was not read");
     }
-    fuzz_require((verdict == AUDIT_BODY_EMPTY) == (size == 0), "empty, or not");
+    fuzz_require((verdict == AUDIT_BODY_EMPTY) == (bytes.len == 0), "empty, or not");
     audit_body_fini(&body);
     fuzz_free(bytes);
     return 0;
