@@ -15,7 +15,7 @@ enum {
     ACTORS_CLIENTS = 3,
     ACTORS_PEERS = 4,
     ACTORS_REQUESTS = 64,
-    ACTORS_KINDS = 20, /* of requests */
+    ACTORS_KINDS = 26, /* of requests */
     ACTORS_ANSWERS = 19,
     ACTORS_NO_NUMBER = -1,
 };
@@ -24,12 +24,13 @@ enum {
 struct asked {
     char target[64];
     bool is_head, is_audited, is_mutating, is_cached;
-    size_t begins, ends;  /* where in what its client sends */
-    bool has_begun;       /* its first byte was sent */
-    unsigned floor;       /* the version that an answer must have then, at least */
-    unsigned key_floor;   /* the number of the key that it may use then, at least */
-    bool was_revoked;     /* its token was, then */
-    unsigned revocations; /* the actors' count, then */
+    bool has_jwt, may_not; /* what shows who asks is no good */
+    size_t begins, ends;   /* where in what its client sends */
+    bool has_begun;        /* its first byte was sent */
+    unsigned floor;        /* the version that an answer must have then, at least */
+    unsigned key_floor;    /* the number of the key that it may use then, at least */
+    bool was_revoked;      /* its token was, then */
+    unsigned revocations;  /* the actors' count, then */
     bool has_intent, has_result; /* durable */
     unsigned arrivals;           /* how often upstream has seen it */
 };
@@ -100,6 +101,9 @@ void peer_read(struct actors *actors, struct peer_actor *peer, size_t bytes);
 void peer_answer(struct actors *actors, struct peer_actor *peer, unsigned kind);
 void peer_send(struct peer_actor *peer, size_t bytes);
 void peer_leave(struct peer_actor *peer);
+
+/* Requires that whoever asked may: it reaches upstream, or has an answer from there. */
+void actors_require_allowed(const struct actors *actors, const struct asked *asked);
 
 /* The number in bytes, which may hold one only, or NO_NUMBER. */
 int actors_number_in(struct span bytes);

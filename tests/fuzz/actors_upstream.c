@@ -72,10 +72,11 @@ static void judge_arrival(struct actors *actors, struct peer_actor *peer)
         return;
     fuzz_require(memmem(head->bytes, head->len, scene_token(), TOKEN_BYTES) == NULL,
                  "the client's token arrives");
+    fuzz_require(memmem(head->bytes, head->len, scene_jwt(), strlen(scene_jwt())) == NULL,
+                 "the client's JWT arrives");
     fuzz_require(peer->key >= asked->key_floor, "request %d arrives with an older key",
                  peer->number);
-    fuzz_require(!asked->was_revoked || asked->revocations != actors->revocations,
-                 "request %d arrives, but its token was revoked", peer->number);
+    actors_require_allowed(actors, asked);
     asked->arrivals++;
     fuzz_require(!asked->is_mutating || asked->arrivals == 1,
                  "change %d arrives a second time", peer->number);

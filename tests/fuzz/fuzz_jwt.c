@@ -5,26 +5,15 @@
  * Byte 0 chooses: a token as it is; a header, a NUL and a payload to be signed with the
  * issuer's key, or with another; or a good token of which a byte is changed.
  */
-#include <openssl/evp.h>
-
-#include "access/base64url.h"
 #include "access/jwt.h"
-#include "fuzz/support.h"
+#include "fuzz/signing.h"
 
 #define ISSUER "https://issuer.test"
 #define NOW_S INT64_C(1767225600) /* 2026-01-01 */
 
-enum { LEEWAY_S = 60, SIGNATURE_BYTES = 64 };
+enum { LEEWAY_S = 60 };
 
-/* The first test key of RFC 8032 7.1, its public half as RFC 8037 A.2 has it. */
-static const unsigned char private_key[32] = {
-    0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a,
-    0xf4, 0x92, 0xec, 0x2c, 0xc4, 0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32,
-    0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60};
 static const unsigned char other_key[32] = {1, 2, 3};
-static const char keys_text[] =
-    "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"ed\","
-    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
 
 static const char *const audience[] = {"psgate"};
 static struct jwt_issuer issuer = {.name = ISSUER,
@@ -39,47 +28,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
     (void)argc;
     (void)argv;
-    issuer.keys = jwk_set_parse(span_of(keys_text), &error);
+    issuer.keys = jwk_set_parse(SPAN(SIGNING_KEYS), &error);
     fuzz_require(issuer.keys != NULL, "no keys");
-    signing = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, private_key, 32);
+    signing = signing_key();
     other = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, other_key, 32);
     fuzz_require(signing != NULL && other != NULL, "no keys to sign with");
     return 0;
-}
-
-static void add_base64url(struct text *out, const void *bytes, size_t len)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    const unsigned char *in = bytes;
-
-    for (size_t i = 0; i < len; i += 3) {
-        unsigned word = (unsigned)in[i] << 16 |
-                        (i + 1 < len ? (unsigned)in[i + 1] << 8 : 0) |
-                        (i + 2 < len ? (unsigned)in[i + 2] : 0);
-
-        for (unsigned k = 0; k < 4 && i + k <= len; k++)
-            text_add_byte(out, alphabet[word >> (18 - 6 * k) & 0x3f]);
-    }
-}
-
-static void sign(struct text *token, EVP_PKEY *key, struct span header,
-                 struct span payload)
-{
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    unsigned char signature[SIGNATURE_BYTES];
-    size_t len = sizeof(signature);
-
-    add_base64url(token, header.at, header.len);
-    text_add(token, SPAN("."));
-    add_base64url(token, payload.at, payload.len);
-    fuzz_require(EVP_DigestSignInit(context, NULL, NULL, NULL, key) == 1 &&
-                     EVP_DigestSign(context, signature, &len,
-                                    (const unsigned char *)token->bytes, token->len) == 1,
-                 "cannot sign");
-    EVP_MD_CTX_free(context);
-    text_add(token, SPAN("."));
-    add_base64url(token, signature, len);
 }
 
 static enum jwt_verdict judge(struct span token, json_t **claims)
@@ -151,7 +105,7 @@ static void check_signed(struct span input, bool by_other)
     struct text token = {0};
     json_t *claims;
 
-    sign(&token, by_other ? other : signing, header, input);
+    signing_add(&token, by_other ? other : signing, header, input);
     if (judge(fuzz_text(&token), &claims) == JWT_GOOD) {
         fuzz_require(!by_other, "another key's signature is taken");
         check_good(header, input);
@@ -167,8 +121,8 @@ static void check_changed(struct span input)
     size_t at;
     char byte;
 
-    sign(&token, signing, SPAN("{\"alg\":\"EdDSA\",\"kid\":\"ed\"}"),
-         SPAN("{\"iss\":\"" ISSUER "\",\"aud\":\"psgate\",\"exp\":1767225900}"));
+    signing_add(&token, signing, SPAN("{\"alg\":\"EdDSA\",\"kid\":\"ed\"}"),
+                SPAN("{\"iss\":\"" ISSUER "\",\"aud\":\"psgate\",\"exp\":1767225900}"));
     at = (fuzz_byte(&input) * 256 + fuzz_byte(&input)) % token.len;
     byte = (char)fuzz_byte(&input);
     if (byte != token.bytes[at]) {

@@ -12,7 +12,6 @@
 #include "gateway/metrics.h"
 
 enum { START_MS = 1000000, MOST_DESCRIPTORS = 256, BUFFER_BYTES = 4096 };
-#define START_WALL_MS INT64_C(1767225600000) /* 2026-01-01 */
 
 struct scene_kind scene_kind;
 struct wire_trust scene_trust;
@@ -38,7 +37,14 @@ int clock_gettime(clockid_t id, struct timespec *now)
 int64_t __wrap_clock_wall_ms(void);
 int64_t __wrap_clock_wall_ms(void)
 {
-    return START_WALL_MS + now_ms - START_MS;
+    return SCENE_START_WALL_MS + now_ms - START_MS;
+}
+
+bool scene_jwt_has_expired(void)
+{
+    enum { LEEWAY_MS = 1000 };
+
+    return __wrap_clock_wall_ms() > SCENE_JWT_EXPIRES_MS + LEEWAY_MS;
 }
 
 /* Sockets */
@@ -124,8 +130,8 @@ struct wire scene_connect(struct scene *scene, unsigned worker)
 
 void scene_require_no_secret(struct span bytes, const char *where)
 {
-    const struct span secrets[] = {span_of(scene_token()), SPAN(SCENE_KEY),
-                                   SPAN(SCENE_SECRET)};
+    const struct span secrets[] = {span_of(scene_token()), span_of(scene_jwt()),
+                                   SPAN(SCENE_KEY), SPAN(SCENE_SECRET)};
 
     for (size_t i = 0; bytes.len > 0 && i < sizeof(secrets) / sizeof(secrets[0]); i++)
         fuzz_require(memmem(bytes.at, bytes.len, secrets[i].at, secrets[i].len) == NULL,

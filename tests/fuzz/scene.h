@@ -21,6 +21,9 @@ enum { SCENE_MOST_PEERS = 32, SCENE_WORKERS = 2, SCENE_MOST_RELOADS = 6 };
 /* What the API keys begin with; two digits follow. */
 #define SCENE_KEY "the-api-key-that-nobody-may-see-"
 
+#define SCENE_START_WALL_MS INT64_C(1767225600000) /* 2026-01-01 */
+#define SCENE_JWT_EXPIRES_MS (SCENE_START_WALL_MS + 90000)
+
 /* What stands in bodies, queries and cookies, and nowhere else. */
 #define SCENE_SECRET "hush-hush"
 
@@ -63,8 +66,10 @@ struct scene_kind {
 /* Loads the configuration that all scenes begin with. */
 void scene_prepare(const struct scene_kind *kind);
 
-/* The token of the scene's client. */
+/* The token of the scene's client, and a JWT of another one, which expires. */
 const char *scene_token(void);
+const char *scene_jwt(void);
+bool scene_jwt_has_expired(void);
 
 /* An API key by its number, good until the next call; the number of the one in force. */
 const char *scene_key(unsigned number);

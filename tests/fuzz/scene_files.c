@@ -2,13 +2,22 @@
 #include <fcntl.h>
 
 #include "fuzz/scene_internal.h"
+#include "fuzz/signing.h"
 
-enum { FILE_CONFIG, FILE_OPERATIONS, FILE_CLIENTS, FILE_KEY, FILE_NEXT_KEY, FILES };
+enum {
+    FILE_CONFIG,
+    FILE_OPERATIONS,
+    FILE_CLIENTS,
+    FILE_KEY,
+    FILE_NEXT_KEY,
+    FILE_KEYS,
+    FILES
+};
 
 static char paths[FILES][32];
 static int descriptors[FILES];
 static char token[TOKEN_BYTES + 1];
-static struct text clients;
+static struct text clients, jwt;
 
 /* What the files say at present. */
 static unsigned key_number;
@@ -18,6 +27,7 @@ static bool has_next_key, has_no_client, has_other_table;
     "\"limits\":{\"header_bytes\":\"4KiB\",\"headers\":16,\"audited_body\":\"1KiB\","    \
     "\"audited_bodies_total\":\"2KiB\"}"
 #define CACHE "\"cache\":{\"memory\":\"1MiB\",\"unknown_hold\":\"5s\"}"
+#define ISSUER "https://issuer.test"
 #define ALL "\"invalidates\":[\"session\",\"members\",\"u\"]"
 
 /* The first %s is how long a session is fresh. */
@@ -67,6 +77,11 @@ const char *scene_token(void)
     return token;
 }
 
+const char *scene_jwt(void)
+{
+    return jwt.bytes;
+}
+
 static void write_config(void)
 {
     struct text text = {0};
@@ -82,6 +97,10 @@ static void write_config(void)
         text_add_format(&text, ",\"next_api_key_file\":\"%s\"", paths[FILE_NEXT_KEY]);
     text_add_format(&text, "}},\"clients_file\":\"%s\",\"operations_file\":\"%s\",",
                     paths[FILE_CLIENTS], paths[FILE_OPERATIONS]);
+    text_add_format(&text,
+                    "\"jwt\":[{\"issuer\":\"" ISSUER "\",\"audience\":[\"psgate\"],"
+                    "\"jwks_file\":\"%s\",\"leeway\":\"1s\"}],",
+                    paths[FILE_KEYS]);
     text_add(&text, SPAN(CACHE "," LIMITS "}"));
     write_file(FILE_CONFIG, fuzz_text(&text));
     text_fini(&text);
@@ -97,6 +116,7 @@ static void write_files(void)
     write_file(FILE_CLIENTS,
                has_no_client ? SPAN("{\"clients\":[]}") : fuzz_text(&clients));
     write_file(FILE_KEY, span_of(scene_key(key_number)));
+    write_file(FILE_KEYS, SPAN(SIGNING_KEYS));
     write_file(FILE_NEXT_KEY, span_of(scene_key(key_number + 1)));
     text_fini(&text);
 }
@@ -113,8 +133,23 @@ static void make_clients(void)
     text_add(&clients, SPAN("{\"clients\":[{\"name\":\"ci\",\"token_sha256\":\""));
     for (size_t i = 0; i < sizeof(digest); i++)
         text_add_format(&clients, "%02x", digest[i]);
-    text_add(&clients, SPAN("\"}]}"));
+    text_add(&clients, SPAN("\"},{\"name\":\"job\",\"jwt\":{\"issuer\":\"" ISSUER "\","
+                            "\"claims\":{\"sub\":\"job-*\"}}}]}"));
     token_hasher_free(hasher);
+}
+
+static void make_jwt(void)
+{
+    EVP_PKEY *key = signing_key();
+    char claims[160];
+
+    (void)snprintf(claims, sizeof(claims),
+                   "{\"iss\":\"" ISSUER "\",\"aud\":\"psgate\",\"sub\":\"job-1\","
+                   "\"exp\":%lld}",
+                   (long long)SCENE_JWT_EXPIRES_MS / 1000);
+    signing_add(&jwt, key, SPAN("{\"alg\":\"EdDSA\",\"kid\":\"ed\"}"), span_of(claims));
+    text_add_byte(&jwt, '\0');
+    EVP_PKEY_free(key);
 }
 
 void scene_files_prepare(void)
@@ -126,6 +161,7 @@ void scene_files_prepare(void)
         (void)snprintf(paths[i], sizeof(paths[i]), "/proc/self/fd/%d", descriptors[i]);
     }
     make_clients();
+    make_jwt();
     write_files();
 }
 
