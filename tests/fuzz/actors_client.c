@@ -189,15 +189,15 @@ void client_ask(struct actors *actors, struct client_actor *client, unsigned kin
     text_fini(&target);
 }
 
-/* The secret stands in bodies, queries and cookies only, and not where scripts put it. */
-static void spoil_secret(struct text *sending, size_t added)
+/* Takes a secret out of what was added, of which a part may have been there. */
+static void spoil(struct text *sending, size_t added, struct span secret)
 {
-    size_t before = sizeof(SCENE_SECRET) - 2; /* of which a part may have been there */
-    size_t from = sending->len - added > before ? sending->len - added - before : 0;
+    size_t window = added + secret.len - 1;
+    size_t from = sending->len > window ? sending->len - window : 0;
     char *at;
 
-    while ((at = memmem(sending->bytes + from, sending->len - from, SCENE_SECRET,
-                        sizeof(SCENE_SECRET) - 1)) != NULL)
+    while ((at = memmem(sending->bytes + from, sending->len - from, secret.at,
+                        secret.len)) != NULL)
         *at = 'x';
 }
 
@@ -207,7 +207,9 @@ void client_write(struct client_actor *client, struct span bytes)
         return;
     client->is_wild = true;
     text_add(&client->sending, bytes);
-    spoil_secret(&client->sending, bytes.len);
+    /* Clients do not know the key; the other stands in bodies, queries and cookies. */
+    spoil(&client->sending, bytes.len, SPAN(SCENE_KEY));
+    spoil(&client->sending, bytes.len, SPAN(SCENE_SECRET));
 }
 
 /* A request begins with its first byte: it must see what was known by then. */
