@@ -17,21 +17,25 @@ fuzz_packages=(clang libclang-rt-14-dev)
 
 usage() {
     cat <<'END'
-Usage: tests/fuzz/run.sh [--seconds N] [--seed N] [TARGET...]
+Usage: tests/fuzz/run.sh [--seconds N] [--seed N] [--keep] [TARGET...]
 
 Builds the fuzzers (clang's libFuzzer, AddressSanitizer, UndefinedBehaviorSanitizer) in
 build/fuzz and runs those that are named, or all, two at a time: each over the inputs in
-tests/fuzz/seeds/TARGET and those that it found worth keeping before (build/fuzz/corpus),
-then for N seconds over inputs that it makes up. Exit status 1 when one found something.
+tests/fuzz/seeds/TARGET, in tests/fuzz/corpora/TARGET.tar.gz and those that it found worth
+keeping before (build/fuzz/corpus), then for N seconds over inputs that it makes up. Exit
+status 1 when one found something.
 
   --seconds N    how long each goes on (10); 0: only over the inputs that there are
   --seed N       of the random numbers (0: another one in each run)
+  --keep         then writes the corpora anew: the fewest inputs that reach all that those
+                 of the seeds do not
   -h, --help     this text
 END
 }
 
 seconds=10
 seed=0
+keeps=false
 targets=()
 
 need_number() {
@@ -46,6 +50,7 @@ read_arguments() {
             [[ $1 == --seconds ]] && seconds=$2 || seed=$2
             shift
             ;;
+        --keep) keeps=true ;;
         -h | --help)
             usage
             exit
@@ -82,6 +87,29 @@ seeds_of() {
     esac
 }
 
+# Takes a target's corpus out of its archive, into $output/kept.
+unpack() {
+    local kept=$output/kept/$1 archive=$folder/corpora/$1.tar.gz
+    rm -rf "$kept"
+    mkdir -p "$kept"
+    [[ ! -f $archive ]] || tar -xzf "$archive" -C "$kept"
+}
+
+# Writes the archive anew from all inputs that there are.
+keep() {
+    local target=$1 merged=$output/merged/$1 seeds
+    seeds=$folder/seeds/$(seeds_of "$target")
+    rm -rf "$merged"
+    mkdir -p "$merged" "$folder/corpora"
+    cp "$seeds"/* "$merged"
+    "$output/fuzzers/fuzz_$target" -set_cover_merge=1 "$merged" "$output/kept/$target" \
+        "$output/corpus/$target" >"$output/logs/$target.keep" 2>&1 ||
+        die "the corpus of $target does not merge ($output/logs/$target.keep)"
+    (cd "$seeds" && printf '%s\0' *) | (cd "$merged" && xargs -0 rm -f)
+    tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$merged" -cf - . |
+        gzip -n9 >"$folder/corpora/$target.tar.gz"
+}
+
 # fuzz TARGET: its log is then $output/logs/TARGET.
 fuzz() {
     local target=$1 options dictionary
@@ -97,8 +125,9 @@ fuzz() {
         options+=(-runs=0)
     fi
     mkdir -p "$output/corpus/$target"
+    unpack "$target"
     "$output/fuzzers/fuzz_$target" "${options[@]}" "$output/corpus/$target" \
-        "$folder/seeds/$(seeds_of "$target")" >"$output/logs/$target" 2>&1
+        "$output/kept/$target" "$folder/seeds/$(seeds_of "$target")" >"$output/logs/$target" 2>&1
 }
 
 passed=0
@@ -147,6 +176,11 @@ need_packages "${fuzz_packages[@]}"
 build_preset "$root" fuzz || die "the fuzzers do not build"
 mkdir -p "$output/logs" "$output/findings"
 run_targets
+if $keeps && ((failed == 0)); then
+    for target in "${targets[@]}"; do
+        keep "$target"
+    done
+fi
 printf '%d passed, %d failed\n' "$passed" "$failed"
 has_explained=true
 ((failed == 0))
