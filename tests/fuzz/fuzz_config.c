@@ -7,7 +7,43 @@
 
 #include "fuzz/support.h"
 
-static void check_lines(const struct problems *problems, const char *path)
+/* Takes ":NUMBER"; false when something else stands there. */
+static bool take_number(struct span *line, uint64_t *number)
+{
+    struct span digits = span_make(line->at, 0);
+
+    if (line->len == 0 || line->at[0] != ':')
+        return false;
+    (void)fuzz_byte(line);
+    digits.at = line->at;
+    while (line->len > 0 && line->at[0] >= '0' && line->at[0] <= '9') {
+        (void)fuzz_byte(line);
+        digits.len++;
+    }
+    return digits.len > 0 && span_to_number(digits, UINT32_MAX, number);
+}
+
+/* ":LINE:COLUMN: " is a place in the file, or the end of one of its lines. */
+static void check_place(struct span line, struct span file)
+{
+    struct span rest = line, there = {0};
+    uint64_t row, column;
+
+    if (!take_number(&rest, &row) || !take_number(&rest, &column))
+        return; /* it is about the file as a whole */
+    fuzz_require(row > 0 && column > 0 && span_starts_with(rest, SPAN(": ")),
+                 "no place: %s", fuzz_shown(line));
+    while (row > 1 && memchr(file.at, '\n', file.len) != NULL) {
+        (void)fuzz_take_until(&file, '\n');
+        row--;
+    }
+    there = fuzz_take_until(&file, '\n');
+    fuzz_require(row == 1, "no such line: %s", fuzz_shown(line));
+    fuzz_require(column <= there.len + 1, "no such column: %s", fuzz_shown(line));
+}
+
+static void check_lines(const struct problems *problems, const char *path,
+                        struct span file)
 {
     struct span rest = fuzz_text(&problems->lines);
     unsigned lines = 0;
@@ -17,6 +53,8 @@ static void check_lines(const struct problems *problems, const char *path)
 
         fuzz_require(span_starts_with(line, span_of(path)), "a line without the file: %s",
                      fuzz_shown(line));
+        (void)fuzz_take(&line, strlen(path));
+        check_place(line, file);
         lines++;
     }
     fuzz_require(lines == problems->count, "%u problems in %u lines", problems->count,
@@ -71,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (config != NULL)
         check(config);
     else
-        check_lines(&problems, path);
+        check_lines(&problems, path, fuzz_span(data, size));
     config_free(config);
     problems_fini(&problems);
     return 0;
