@@ -72,7 +72,7 @@ read_arguments() {
 dictionary_of() {
     case $1 in
     request_head | response_head | fields) echo head ;;
-    target | matcher) echo target ;;
+    admission | target | matcher) echo target ;;
     body) echo body ;;
     connection | connection_full) ;;
     *) echo json ;;

@@ -154,12 +154,8 @@ static void make_jwt(void)
 
 void scene_files_prepare(void)
 {
-    for (int i = 0; i < FILES; i++) {
-        descriptors[i] = memfd_create("scene", MFD_CLOEXEC);
-        fuzz_require(descriptors[i] >= 0 && fchmod(descriptors[i], 0600) == 0,
-                     "no file in memory");
-        (void)snprintf(paths[i], sizeof(paths[i]), "/proc/self/fd/%d", descriptors[i]);
-    }
+    for (int i = 0; i < FILES; i++)
+        descriptors[i] = fuzz_new_file(SPAN(""), paths[i]);
     make_clients();
     make_jwt();
     write_files();

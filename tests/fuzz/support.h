@@ -109,20 +109,26 @@ static inline const char *fuzz_shown(struct span bytes)
     return text->len > 0 ? text->bytes : "";
 }
 
-/*
- * The path of a file in memory that only its owner may read, with this content, for
- * loaders that read files. One file; it changes with the next call.
- */
+/* A file in memory that only its owner may read, with this content; where it is. */
+static inline int fuzz_new_file(struct span content, char path[32])
+{
+    int fd = memfd_create("input", MFD_CLOEXEC);
+
+    fuzz_require(fd >= 0 && fchmod(fd, 0600) == 0 &&
+                     pwrite(fd, content.at, content.len, 0) == (ssize_t)content.len,
+                 "no file in memory");
+    (void)snprintf(path, 32, "/proc/self/fd/%d", fd);
+    return fd;
+}
+
+/* The path of one such file, for loaders that read files; it changes with each call. */
 static inline const char *fuzz_file(struct span content)
 {
     static int fd = -1;
     static char path[32];
 
-    if (fd < 0) {
-        fd = memfd_create("input", MFD_CLOEXEC);
-        fuzz_require(fd >= 0 && fchmod(fd, 0600) == 0, "no file in memory");
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    }
+    if (fd < 0)
+        fd = fuzz_new_file(SPAN(""), path);
     fuzz_require(ftruncate(fd, 0) == 0 &&
                      pwrite(fd, content.at, content.len, 0) == (ssize_t)content.len,
                  "the file in memory takes no more");
