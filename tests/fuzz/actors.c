@@ -103,9 +103,13 @@ static void settle(struct actors *actors)
 /* Upstream is gone, and nobody waits for the trail: all that was asked has its end. */
 static void require_answers(struct actors *actors, struct client_actor *client)
 {
-    for (int i = 0; i < 16 && client->wire.fd >= 0 && !client->has_ended; i++) {
+    for (int idle = 0; idle < 16 && client->wire.fd >= 0 && !client->has_ended; idle++) {
+        size_t before = client->received.len;
+
         client_read(actors, client, SIZE_MAX);
         settle(actors);
+        if (client->received.len > before)
+            idle = 0; /* one of many answers: there may be more */
     }
     if (client->wire.fd < 0 || client->is_wild || client->is_tunnel || client->has_ended)
         return;
