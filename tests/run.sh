@@ -15,7 +15,7 @@ test_packages=(
     check openssl zstd e2fsprogs logrotate systemd mandoc man-db zsh fish
     dpkg-dev file lintian debootstrap docker-compose
     spin prometheus
-    clang libclang-rt-14-dev
+    clang libclang-rt-14-dev cppcheck clang-tidy
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema python3-yaml
 )
 
@@ -241,6 +241,10 @@ lint_scripts() {
     (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash deploy/debian/{postinst,prerm,postrm} tests/*.sh tests/*/*.sh tests/*/*/*.sh)
 }
 
+static_analysis() {
+    "$root/tests/static/run.sh" "$@" </dev/null
+}
+
 # keep_off NAME: a package whose program the tests run themselves; its service, which Debian
 # would start at once, stays off. Where it is installed already it is left as it is.
 keep_off() {
@@ -293,6 +297,11 @@ run_stages() {
     counted_stage "fuzzers" fuzz
     stage "quickstart --once" quickstart
     stage "build (clang)" build_with_clang
+    stage "cppcheck" static_analysis cppcheck
+    if $is_long; then
+        stage "gcc -fanalyzer" static_analysis analyzer
+        stage "clang-tidy" static_analysis tidy
+    fi
     if command -v shellcheck >/dev/null; then
         stage "shellcheck" lint_scripts
     fi

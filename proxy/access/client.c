@@ -89,7 +89,7 @@ static const char *scope_of(struct document *document, const char *credential)
     if (scope == NULL)
         return "";
     memcpy(scope, CREDENTIAL_SCOPE, sizeof(CREDENTIAL_SCOPE) - 1);
-    memcpy(scope + sizeof(CREDENTIAL_SCOPE) - 1, credential, len);
+    memcpy(scope + sizeof(CREDENTIAL_SCOPE) - 1, credential, len + 1);
     return scope;
 }
 

@@ -8,11 +8,13 @@ enum { PROCESS_KEY_BYTES = 40 };
 static struct span process_key(char key[PROCESS_KEY_BYTES], const uint32_t *uid,
                                const uint32_t *gid)
 {
+    const uint32_t *one = uid != NULL ? uid : gid;
+
     if (uid != NULL && gid != NULL)
         (void)snprintf(key, PROCESS_KEY_BYTES, "uid %u gid %u", *uid, *gid);
     else
         (void)snprintf(key, PROCESS_KEY_BYTES, "%s %u", uid != NULL ? "uid" : "gid",
-                       uid != NULL ? *uid : *gid);
+                       *one);
     return span_of(key);
 }
 

@@ -62,7 +62,8 @@ bool jwks_replace_keys(struct jwks *jwks, size_t index, struct jwk_set *keys) MU
 /* The keys in a file; NULL with error set. */
 struct jwk_set *jwks_read_file(const char *path, struct error *error) MUST_CHECK;
 
-/* The thread: renews keys until the jwks is stopped, and gives its reference back. */
-void *jwks_renew(void *jwks);
+/* The thread: renews the keys of the jwks, arg, until it is stopped; gives its reference
+ * back. */
+void *jwks_renew(void *arg);
 
 #endif

@@ -140,9 +140,9 @@ static int begin_due(struct jwks *jwks)
     return (int)pause_ms;
 }
 
-void *jwks_renew(void *argument)
+void *jwks_renew(void *arg)
 {
-    struct jwks *jwks = argument;
+    struct jwks *jwks = arg;
     int running;
 
     while (!atomic_load(&jwks->is_stopping)) {

@@ -39,7 +39,7 @@ struct admin_service {
 };
 
 /* libevhtp's post-accept callback, with the service as its argument. */
-evhtp_res admin_client_accept(evhtp_connection_t *conn, void *service);
+evhtp_res admin_client_accept(evhtp_connection_t *conn, void *arg);
 
 /* Sends what was promised, unless the client has left. Takes what *answer holds. */
 void admin_client_answer(struct admin_later *later, struct admin_answer *answer);

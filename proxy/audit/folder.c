@@ -168,6 +168,8 @@ static enum outcome read_entries(const char *path, struct audit_folder *folder,
         const struct dirent *entry;
 
         errno = 0;
+        /* cppcheck-suppress readdirCalled ; in glibc it is safe on a stream of one's own
+         */
         entry = readdir(directory);
         if (entry == NULL && errno != 0) {
             (void)error_set_errno(error, errno, "cannot read the folder %s", path);

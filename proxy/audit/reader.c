@@ -225,7 +225,8 @@ static enum audit_read fill_unpacked(struct audit_reader *reader, struct error *
 static bool make_room(struct audit_reader *reader)
 {
     size_t held = reader->end - reader->start;
-    size_t wanted = reader->window_bytes > 0 ? reader->window_bytes : 2 * CHUNK_BYTES;
+    size_t wanted =
+        reader->window_bytes > 0 ? reader->window_bytes : (size_t)2 * CHUNK_BYTES;
     char *window = reader->window;
 
     if (held > 0)

@@ -165,12 +165,10 @@ void text_add_json_string(struct text *text, struct span value)
         size_t plain = plain_length(value);
         size_t len = plain > 0 ? plain : text_utf8_length(value);
 
-        if (plain > 0) {
-            text_add(text, span_make(value.at, len));
-        } else if (len == 0) {
+        if (len == 0) {
             text_add(text, SPAN("\xef\xbf\xbd"));
             len = 1;
-        } else if (len == 1) {
+        } else if (plain == 0 && len == 1) {
             add_json_byte(text, (unsigned char)value.at[0]);
         } else {
             text_add(text, span_make(value.at, len));

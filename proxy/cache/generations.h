@@ -28,26 +28,26 @@ int generations_scope(struct generations *generations, struct span name);
 int generations_count(struct generations *generations);
 struct span generations_name(const struct generations *generations, int scope);
 
-/* The present generation. */
-uint64_t generations_now(struct generations *generations, int scope, int64_t now_ms);
+/* The present generation of the scope of that number. */
+uint64_t generations_now(struct generations *generations, int number, int64_t now_ms);
 
 /*
  * Whether what was fetched since that generation may be stored: it is the present one, no
  * change is in flight, here or at another gateway, and none has ended unknown within the
  * hold.
  */
-bool generations_may_store(struct generations *generations, int scope,
+bool generations_may_store(struct generations *generations, int number,
                            uint64_t generation, int64_t now_ms);
 
 /* A change's first byte is about to go out: in flight, and raised. */
-void generations_begin_change(struct generations *generations, int scope);
+void generations_begin_change(struct generations *generations, int number);
 
 /*
  * The change's answer is there, or it has failed: raised, and no longer in flight.
  * Unknown (is_known false): nothing is stored for hold_ms, and then it is raised once
  * more, because the change may land after we gave up.
  */
-void generations_end_change(struct generations *generations, int scope, bool is_known,
+void generations_end_change(struct generations *generations, int number, bool is_known,
                             int64_t now_ms, int64_t hold_ms);
 
 /*
@@ -64,6 +64,6 @@ void generations_raise_target(struct generations *generations, int target);
 void generations_mark(struct generations *generations, int scope, bool is_marked);
 
 /* Makes everything of a scope old. */
-void generations_raise(struct generations *generations, int scope);
+void generations_raise(struct generations *generations, int number);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/analyzer.h"
 #include "cache/sieve.h"
 
 enum { SHARDS = 16, FIRST_BUCKETS = 64, ENTRY_SHARE = 4 };
@@ -84,14 +85,9 @@ static void evict(struct shard *shard, size_t budget)
     }
 }
 
-/* Gives the entries another number of buckets; 0 only when there are none. */
-static bool rehash(struct shard *shard, size_t count)
+static void move_entries(const struct shard *shard, struct cache_entry **buckets,
+                         size_t count)
 {
-    struct cache_entry **buckets =
-        count > 0 ? calloc(count, sizeof(struct cache_entry *)) : NULL;
-
-    if (count > 0 && buckets == NULL)
-        return false;
     for (size_t i = 0; i < shard->bucket_count; i++) {
         struct cache_entry *next;
 
@@ -101,6 +97,20 @@ static bool rehash(struct shard *shard, size_t count)
             buckets[entry->hash & (count - 1)] = entry;
         }
     }
+}
+
+/* Gives the entries another number of buckets; 0 only when there are none. */
+LEAK_IS_NONE /* the shard owns the buckets */
+static bool rehash(struct shard *shard, size_t count)
+{
+    struct cache_entry **buckets = NULL;
+
+    if (count > 0) {
+        buckets = calloc(count, sizeof(struct cache_entry *));
+        if (buckets == NULL)
+            return false;
+        move_entries(shard, buckets, count);
+    }
     shard->bytes -= shard->bucket_count * sizeof(struct cache_entry *);
     shard->bytes += count * sizeof(struct cache_entry *);
     free(shard->buckets);
@@ -108,6 +118,7 @@ static bool rehash(struct shard *shard, size_t count)
     shard->bucket_count = count;
     return true;
 }
+LEAK_LOOK_AGAIN
 
 /* More buckets when there are more entries, if the budget has room for them. */
 static void grow(struct shard *shard, size_t budget)

@@ -75,6 +75,7 @@ const char *check_folder_advice(int errnum)
 
 const char *check_user_name(void)
 {
+    /* cppcheck-suppress getpwuidCalled ; there is one thread */
     const struct passwd *entry = getpwuid(geteuid());
 
     return entry != NULL ? entry->pw_name : "this user";

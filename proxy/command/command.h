@@ -18,7 +18,6 @@ int command_check(int argc, char **argv);
 int command_token(int argc, char **argv);
 int command_audit(int argc, char **argv);
 int command_sandbox(int argc, char **argv);
-int command_audit(int argc, char **argv);
 
 /* Says on standard error what is wrong with the usage, and where help is. Returns 64. */
 int command_misused(const char *command, const char *what);

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -119,6 +120,7 @@ int command_sandbox(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
         case 'l':
+            assert(optarg != NULL); /* the option requires it */
             request.listen = optarg;
             break;
         case 'k':

@@ -149,7 +149,7 @@ static void set_digest(json_t *client, const unsigned char digest[TOKEN_DIGEST_B
 {
     char hex[TOKEN_DIGEST_BYTES * 2 + 1];
 
-    for (int i = 0; i < TOKEN_DIGEST_BYTES; i++)
+    for (size_t i = 0; i < TOKEN_DIGEST_BYTES; i++)
         (void)snprintf(hex + i * 2, 3, "%02x", digest[i]);
     (void)json_object_set_new(client, "token_sha256", json_string(hex));
 }

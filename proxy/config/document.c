@@ -26,6 +26,7 @@ void problems_add(struct problems *problems, const char *file, const char *forma
     problems->count++;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as options nest */
 void document_add_path(struct text *text, const struct place *place)
 {
     if (place == NULL || place->parent == NULL)
@@ -169,7 +170,7 @@ static void report_unknown(struct document *document, const struct place *place,
     const char *nearest;
     struct text known = {0};
 
-    for (size_t i = 0; options[i].key != NULL && i < MOST_OPTIONS; i++)
+    for (size_t i = 0; i < MOST_OPTIONS && options[i].key != NULL; i++)
         words[i] = options[i].key;
     nearest = nearest_word(place->key, words);
     if (nearest != NULL) {
@@ -361,6 +362,7 @@ static void read_choice(struct document *document, const struct place *place,
     text_fini(&words);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as options nest */
 static void read_option(struct document *document, const struct place *place,
                         json_t *value, const struct document_option *option, void *target)
 {
@@ -413,6 +415,7 @@ static const struct document_option *find_option(const struct document_option *o
     return NULL;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as options nest */
 void document_read_object(struct document *document, const struct place *place,
                           json_t *object, const struct document_option *options,
                           void *target)

@@ -4,7 +4,9 @@
 
 #define OFFSET(field) offsetof(struct config_jwt, field)
 
-enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
+#define SECOND ((int64_t)1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
 
 static const char shape[] =
     "is not https://HOST[:PORT]/PATH (such as "

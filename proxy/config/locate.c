@@ -93,6 +93,7 @@ static bool enter_element(struct walk *walk, size_t index)
 }
 
 /* Where the place stands; where it cannot be found, where its nearest ancestor does. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as options nest */
 static const char *find(struct walk *walk, const struct place *place)
 {
     const char *at;

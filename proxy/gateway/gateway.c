@@ -427,7 +427,7 @@ bool gateway_reload(struct gateway *gateway, struct error *error)
 {
     struct snapshot *fresh = load_again(gateway, error);
     struct listeners listeners;
-    int log;
+    int log = -1;
 
     if (fresh == NULL || !listeners_open(&listeners, fresh->config, &gateway->listeners,
                                          gateway->inherited, error))

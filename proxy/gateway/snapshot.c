@@ -237,6 +237,7 @@ struct snapshot *snapshot_ref(struct snapshot *snapshot)
     return snapshot;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): a lender borrows nothing */
 void snapshot_unref(struct snapshot *snapshot)
 {
     if (snapshot == NULL || atomic_fetch_sub(&snapshot->references, 1) != 1)

@@ -284,8 +284,9 @@ static bool take_encoded(const struct tripwire *tripwire, struct tripwire_scan *
     }
     if (digit >= 0) {
         scan->escape = 0;
-        return take_decoded(tripwire, scan,
-                            (uint8_t)(hex_digit(scan->high) << 4 | digit));
+        return take_decoded(
+            tripwire, scan,
+            (uint8_t)((unsigned)hex_digit(scan->high) << 4 | (unsigned)digit));
     }
     if (take_back(tripwire, scan))
         return true;
@@ -355,14 +356,20 @@ static bool read_plain(const struct tripwire *tripwire, uint16_t *state, struct 
     return false;
 }
 
+static size_t length_before_escape(struct span text)
+{
+    const char *escape = memchr(text.at, '%', text.len);
+
+    return escape != NULL ? (size_t)(escape - text.at) : text.len;
+}
+
 bool tripwire_read(const struct tripwire *tripwire, struct tripwire_scan *scan,
                    struct span text)
 {
     if (tripwire->memory == NULL)
         return false;
     while (text.len > 0) {
-        const char *escape = scan->has_decoded ? text.at : memchr(text.at, '%', text.len);
-        size_t plain = escape != NULL ? (size_t)(escape - text.at) : text.len;
+        size_t plain = scan->has_decoded ? 0 : length_before_escape(text);
 
         if (read_plain(tripwire, &scan->plain, span_make(text.at, plain)))
             return true;

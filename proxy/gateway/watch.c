@@ -24,8 +24,8 @@ struct watch {
     void *arg;
 };
 
-static const struct timeval look_again = {.tv_usec = WATCH_LOOK_MS * 1000};
-static const struct timeval settled = {.tv_usec = WATCH_SETTLE_MS * 1000};
+static const struct timeval look_again = {.tv_usec = WATCH_LOOK_MS * 1000L};
+static const struct timeval settled = {.tv_usec = WATCH_SETTLE_MS * 1000L};
 
 /*
  * Marks the folder that the path leads to now: a folder that was replaced has a new mark,

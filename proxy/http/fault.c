@@ -6,8 +6,9 @@ static const char *const texts[HTTP_FAULT_COUNT] = {
     [HTTP_FAULT_BARE_CR] = "a CR is not followed by LF",
     [HTTP_FAULT_BARE_LF] = "a line ends with a bare LF instead of CR LF",
     [HTTP_FAULT_START_LINE] =
-        "the first line is not METHOD TARGET HTTP/1.x (requests) or "
-        "HTTP/1.x STATUS REASON (responses), with single spaces",
+        /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma): there is one text a fault */
+    "the first line is not METHOD TARGET HTTP/1.x (requests) or "
+    "HTTP/1.x STATUS REASON (responses), with single spaces",
     [HTTP_FAULT_VERSION] = "the HTTP version is not 1.0 or 1.1",
     [HTTP_FAULT_START_LINE_TOO_LONG] =
         "the first line is longer than limits.header_bytes",

@@ -185,15 +185,17 @@ bool inherited_is_wanted(const struct inherited *inherited, size_t index,
     const struct socket *given = &inherited->sockets[index];
 
     for (size_t i = 0; i < count; i++) {
+        const struct socket *first;
+
         if (!is_bound_to(given, &addresses[i]))
             continue;
-        if (find_socket(inherited, &addresses[i]) == given)
+        first = find_socket(inherited, &addresses[i]);
+        if (first == NULL || first == given)
             return true;
         return error_set(error,
                          "descriptors %d and %d, which were handed over to be listened "
                          "on, are both bound to %s (hand over one)",
-                         find_socket(inherited, &addresses[i])->fd, given->fd,
-                         given->text);
+                         first->fd, given->fd, given->text);
     }
     return error_set(error,
                      "a socket bound to %s was handed over, but no listener has this "

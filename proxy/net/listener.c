@@ -135,14 +135,17 @@ static bool bind_unix(int fd, const struct listener_options *options, struct err
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage storage;
-    socklen_t len = sizeof(storage);
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } address = {0};
+    socklen_t len = sizeof(address);
 
-    if (getsockname(fd, (struct sockaddr *)&storage, &len) != 0)
+    if (getsockname(fd, &address.any, &len) != 0)
         return 0;
-    return ntohs(storage.ss_family == AF_INET
-                     ? ((struct sockaddr_in *)&storage)->sin_port
-                     : ((struct sockaddr_in6 *)&storage)->sin6_port);
+    return ntohs(address.any.sa_family == AF_INET ? address.four.sin_port
+                                                  : address.six.sin6_port);
 }
 
 static bool describe(struct listener *listener, const struct listener_options *options)

@@ -250,7 +250,7 @@ bool resolver_forget(struct resolver *resolver, struct resolver_waiter *waiter)
     (void)pthread_mutex_lock(&resolver->lock);
     while (*link != NULL && *link != waiter)
         link = &(*link)->next;
-    is_found = *link == waiter;
+    is_found = *link != NULL;
     if (is_found)
         *link = waiter->next;
     (void)pthread_mutex_unlock(&resolver->lock);

@@ -128,6 +128,7 @@ json_t *sandbox_body_read(const struct sandbox_body *body,
     return NULL;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): jansson reads no deeper than 2048 */
 static void cleanse(json_t *value)
 {
     const char *key;

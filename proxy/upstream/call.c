@@ -79,6 +79,7 @@ static void set_deadline(struct upstream_call *call)
 
     if (call->state == CALL_OVER || call->lease.connection == NULL)
         return;
+    /* NOLINTNEXTLINE(bugprone-branch-clone): the order of these questions decides */
     if (call->state == CALL_TUNNEL || call->is_paused) {
         deadline_lift(&call->deadline);
     } else if (stream_queued(stream_of(call)) > 0 && !call->is_broken) {

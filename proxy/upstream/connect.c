@@ -64,6 +64,7 @@ static void format_tried(const struct upstream_connection *connection,
 }
 
 /* An attempt failed: on to the next address, or give up with this one's reason. */
+/* NOLINTNEXTLINE(misc-no-recursion): once an address */
 static void on_attempt_failed(struct upstream_connection *connection)
 {
     enum upstream_failure failure = connect_failure(&connection->stream);
@@ -137,6 +138,7 @@ static void set_attempt_deadline(struct upstream_connection *connection)
     deadline_set(&connection->deadline, left > 0 ? left / addresses : 0);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): once an address */
 static void try_next_address(struct upstream_connection *connection)
 {
     struct upstream_target *target = connection->pool->target;
