@@ -15,6 +15,7 @@ ALWAYS = {
     "share/psgate/clients.schema.json",
     "share/psgate/operations.schema.json",
     "share/doc/psgate/README.md",
+    "share/doc/psgate/psgate.cdx.json",
     "share/doc/psgate/examples/psgate.json",
     "share/doc/psgate/examples/clients.json",
     "share/man/man1/psgate.1",
