@@ -143,6 +143,23 @@ static bool load_client_authority(SSL_CTX *context,
            load_revocations(context, options->client_crl, error);
 }
 
+/*
+ * What Mozilla's intermediate profile offers, without finite-field Diffie-Hellman:
+ * forward secrecy and authenticated encryption only. TLS 1.3 has nothing weaker to begin
+ * with.
+ */
+static bool set_algorithms(SSL_CTX *context, struct error *error)
+{
+    static const char ciphers[] =
+        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+        "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+        "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+
+    return (SSL_CTX_set_cipher_list(context, ciphers) == 1 &&
+            SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") == 1) ||
+           error_set(error, "cannot set up the TLS ciphers");
+}
+
 SSL_CTX *tls_server_context(const struct tls_server_options *options, struct error *error)
 {
     static const unsigned char session_scope[] = "psgate";
@@ -156,7 +173,7 @@ SSL_CTX *tls_server_context(const struct tls_server_options *options, struct err
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     /* One a connection, as Go has it: OpenSSL makes two, and the other is hardly used. */
     (void)SSL_CTX_set_num_tickets(context, 1);
-    if (load_identity(context, options, error) &&
+    if (set_algorithms(context, error) && load_identity(context, options, error) &&
         load_client_authority(context, options, error))
         return context;
     SSL_CTX_free(context);

@@ -95,6 +95,15 @@ def test_older_versions_are_refused(secure, tls_files, version):
     secure.assert_only_known(set())
 
 
+@pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-AES128-CCM8"])
+def test_ciphers_without_sound_authenticated_encryption_are_refused(secure, tls_files, cipher):
+    context = trusting(tls_files, ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers(f"{cipher}:@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError, match="(?i)handshake.failure"):
+        TlsClient(secure, context)
+    secure.assert_only_known(set())
+
+
 def test_plain_http_on_a_tls_listener_reaches_nobody(secure):
     with secure.connect() as client:
         client.send(secure.request(GET))

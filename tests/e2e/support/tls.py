@@ -28,17 +28,17 @@ class Authority:
         return self._openssl("x509", "-noout", "-subject_hash", "-in", "ca.pem").strip()
 
     @staticmethod
-    def _new_key(name):
-        return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                "-keyout", f"{name}.key")
+    def _new_key(name, kind="ec"):
+        kinds = {"ec": ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"), "rsa": ("rsa:2048",)}
+        return ("-newkey", *kinds[kind], "-nodes", "-keyout", f"{name}.key")
 
-    def _request(self, name):
-        self._openssl("req", "-new", *self._new_key(name), "-out", f"{name}.csr", "-subj", f"/CN={name}")
+    def _request(self, name, kind="ec"):
+        self._openssl("req", "-new", *self._new_key(name, kind), "-out", f"{name}.csr", "-subj", f"/CN={name}")
 
-    def signed(self, name, alternatives):
+    def signed(self, name, alternatives, kind="ec"):
         """A leaf that the CA has signed for these subject alternative names."""
         (self.folder / f"{name}.ext").write_text(f"subjectAltName={alternatives}\n")
-        self._request(name)
+        self._request(name, kind)
         self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
                       "-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", f"{name}.ext")
 
