@@ -7,10 +7,10 @@
 #include "base/secret.h"
 #include "support/suite.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define LOCKING_IS_REAL false /* the sanitizer's mlock() does nothing */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LOCKING_IS_REAL false /* the sanitizers' mlock() does nothing */
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define LOCKING_IS_REAL false
 #endif
 #endif

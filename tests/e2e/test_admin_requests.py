@@ -286,6 +286,13 @@ def test_half_closed_clients_get_their_answers(door):
         client.assert_closed()
 
 
+def is_served(door):
+    try:
+        return door.ask(b"/healthz").status == 200
+    except (Ended, ConnectionError):
+        return False
+
+
 def test_clients_that_leave_in_the_middle_leave_nothing(stage, door):
     before = descriptors(stage)
     for _ in range(60):
