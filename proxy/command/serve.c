@@ -234,8 +234,13 @@ static bool confine(const char *path, struct error *error)
 {
     struct problems problems = {0};
     struct config *config = config_load(path, &problems);
-    bool is_done = config == NULL || territory_confine(config, error);
+    bool is_done = true;
 
+    if (config != NULL) {
+        log_configure((enum log_level)config->log.level,
+                      (enum log_format)config->log.format);
+        is_done = territory_confine(config, error);
+    }
     config_free(config);
     problems_fini(&problems);
     return is_done;
