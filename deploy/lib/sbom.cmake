@@ -1,8 +1,9 @@
 # Says what a program is made of, as CycloneDX 1.4 JSON: every library that it loads and what
 # is compiled into it, by Debian package, version and licence, with the SHA-256 of each file.
 #
-#   cmake -DBINARY=FILE -DVERSION=V -DEMBEDDED=FILE;... -DOUTPUT=FILE -P sbom.cmake
+#   cmake -DBINARY=FILE -DVERSION=V -DEMBEDDED=FILE;... -DOPENED=FILE;... -DOUTPUT=FILE -P sbom.cmake
 #
+# OPENED are the libraries that the program loads by itself while it runs.
 # It has neither a time nor a serial number: the same build gives the same bytes. Where dpkg
 # does not know a file, it is named without a package.
 cmake_minimum_required(VERSION 3.24)
@@ -125,7 +126,7 @@ function(add_dependencies_of ref file)
         endif()
     endforeach()
     if(ref STREQUAL psgate)
-        foreach(path IN LISTS EMBEDDED)
+        foreach(path IN LISTS OPENED EMBEDDED)
             list(APPEND refs "\"${path}\"")
         endforeach()
     endif()
@@ -134,6 +135,11 @@ function(add_dependencies_of ref file)
 endfunction()
 
 set_loaded(loaded ${BINARY})
+foreach(library IN LISTS OPENED)
+    set_loaded(more ${library})
+    list(APPEND loaded ${library} ${more})
+endforeach()
+list(REMOVE_DUPLICATES loaded)
 list(SORT loaded)
 set(packages "")
 set(components "")
