@@ -32,6 +32,7 @@ struct upstream_call {
     bool keeps_alive;
     struct http_body body;
     struct text held;        /* the beginning of a head that has not arrived whole */
+    size_t interim_bytes;    /* of the interim heads so far */
     uint64_t written_before; /* when the deadline was set: to see progress */
     struct deadline deadline;
     struct retired retired;
@@ -364,13 +365,27 @@ static void accept_head(struct upstream_call *call, const struct http_head *head
     call->events->on_head(call->owner, head, framing, length);
 }
 
+/* All interim heads together are no longer than one head may be: they would never end. */
+static void accept_interim(struct upstream_call *call, struct http_head *head,
+                           size_t max_bytes)
+{
+    call->interim_bytes += head->len;
+    if (call->interim_bytes > max_bytes) {
+        fail(call, UPSTREAM_RESPONSE_TOO_LARGE, "too many interim answers");
+        return;
+    }
+    call->events->on_interim(call->owner, head);
+    if (call->state == CALL_AWAITING)
+        http_head_reset(head, HTTP_RESPONSE);
+}
+
 /* Reads a head off *input; false: more is needed, or the call is over. */
 static bool read_head(struct upstream_call *call, struct span *input)
 {
     struct http_head *head = &call->lease.connection->head;
+    size_t max_bytes = upstream_pool_target(call->pool)->max_head_bytes;
 
-    switch (http_head_parse(head, input->at, input->len,
-                            upstream_pool_target(call->pool)->max_head_bytes)) {
+    switch (http_head_parse(head, input->at, input->len, max_bytes)) {
     case HTTP_PARSE_MORE:
         return false;
     case HTTP_PARSE_BAD:
@@ -384,9 +399,7 @@ static bool read_head(struct upstream_call *call, struct span *input)
     if (head->status == 101) {
         accept_upgrade(call, head);
     } else if (head->status < 200) {
-        call->events->on_interim(call->owner, head);
-        if (call->state == CALL_AWAITING)
-            http_head_reset(head, HTTP_RESPONSE);
+        accept_interim(call, head, max_bytes);
     } else {
         accept_head(call, head);
     }
@@ -455,6 +468,7 @@ static void digest_input(struct upstream_call *call, struct span *input)
 static void take_input(struct upstream_call *call, struct span input)
 {
     struct text held = call->held;
+    size_t interim_before = call->interim_bytes;
 
     call->has_answer = true;
     call->held = (struct text){0};
@@ -470,7 +484,10 @@ static void take_input(struct upstream_call *call, struct span input)
     if (call->held.failed)
         fail(call, UPSTREAM_NO_MEMORY, "out of memory");
     if (call->state != CALL_OVER) {
-        set_deadline(call);
+        /* Half a head gives no time for the rest, or byte by byte it might take for ever.
+         */
+        if (call->state != CALL_AWAITING || call->interim_bytes > interim_before)
+            set_deadline(call);
         call->events->on_flush(call->owner);
     }
     text_fini(&held);
