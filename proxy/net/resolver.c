@@ -11,6 +11,8 @@
 
 #include "base/log.h"
 
+enum { PAUSE_SECONDS = 1 }; /* between attempts that nobody waits for */
+
 struct resolver {
     char *host;
     char port[8];
@@ -21,7 +23,8 @@ struct resolver {
     struct addresses *addresses; /* the last good answer, or NULL */
     struct error error;          /* of the last attempt that failed */
     struct resolver_waiter *waiters;
-    bool is_asked; /* somebody needs an attempt now */
+    bool is_asked;   /* somebody needs an attempt now */
+    bool is_doubted; /* the last answer was of no use: an attempt after the pause */
     bool is_started, is_stopping;
     unsigned references; /* the owner's and the thread's */
 };
@@ -119,12 +122,16 @@ static void note_result(struct resolver *resolver, struct addresses *fresh,
 
 static void sleep_until_next(struct resolver *resolver)
 {
-    struct timespec until;
+    struct timespec pause_end, next;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += resolver->interval_ms / 1000;
+    (void)clock_gettime(CLOCK_MONOTONIC, &next);
+    pause_end = next;
+    pause_end.tv_sec += PAUSE_SECONDS;
+    next.tv_sec += resolver->interval_ms / 1000;
     while (!resolver->is_asked && !resolver->is_stopping) {
-        if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, &until) ==
+        const struct timespec *until = resolver->is_doubted ? &pause_end : &next;
+
+        if (pthread_cond_timedwait(&resolver->changed, &resolver->lock, until) ==
             ETIMEDOUT)
             return;
     }
@@ -140,6 +147,7 @@ static void *run(void *arg)
         struct addresses *fresh;
 
         resolver->is_asked = false;
+        resolver->is_doubted = false;
         (void)pthread_mutex_unlock(&resolver->lock);
         fresh = look_up(resolver->host, resolver->port, 0, &error);
         (void)pthread_mutex_lock(&resolver->lock);
@@ -180,6 +188,16 @@ void resolver_start(struct resolver *resolver)
     (void)pthread_mutex_lock(&resolver->lock);
     if (!resolver->is_started)
         resolver->is_started = resolver->addresses != NULL || start_thread(resolver);
+    (void)pthread_mutex_unlock(&resolver->lock);
+}
+
+void resolver_ask_again(struct resolver *resolver)
+{
+    (void)pthread_mutex_lock(&resolver->lock);
+    if (!resolver->is_doubted) {
+        resolver->is_doubted = true;
+        (void)pthread_cond_broadcast(&resolver->changed);
+    }
     (void)pthread_mutex_unlock(&resolver->lock);
 }
 

@@ -37,6 +37,12 @@ struct resolver *resolver_new(const char *host, uint16_t port, int64_t interval_
  */
 void resolver_start(struct resolver *resolver);
 
+/*
+ * None of the addresses was of use: asks again soon, for the host may have moved. However
+ * many say so, it is asked once a second at most. From any thread.
+ */
+void resolver_ask_again(struct resolver *resolver);
+
 /* Stops asking. A look-up under way is left to end on its own. */
 void resolver_free(struct resolver *resolver);
 

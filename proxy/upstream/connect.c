@@ -23,6 +23,8 @@ static void refuse_connecting(struct upstream_connection *connection,
         circuit_note_abandoned(&pool->circuit);
     if (pool->circuit.open_until_ms != 0)
         atomic_store(&pool->target->is_unreachable, true);
+    if (connection->addresses != NULL)
+        resolver_ask_again(pool->target->resolver);
     pool->last_failure = failure;
     (void)snprintf(pool->last_failure_text, sizeof(pool->last_failure_text), "%s",
                    detail);

@@ -120,6 +120,30 @@ START_TEST(nothing_is_asked_before_the_start_and_one_thread_asks)
 }
 END_TEST
 
+START_TEST(an_answer_of_no_use_is_asked_for_again_at_once_but_once_a_second_at_most)
+{
+    struct error error;
+    struct resolver *resolver = resolver_new("up.test", 443, 3600 * 1000, &error);
+    struct timespec begin, end;
+
+    last_byte = 1;
+    ck_assert_ptr_nonnull(resolver);
+    resolver_start(resolver);
+    await_present(resolver, 1);
+    (void)clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (unsigned byte = 2; byte <= 4; byte++) {
+        last_byte = byte;
+        while (present(resolver) != byte) {
+            resolver_ask_again(resolver);
+            (void)sched_yield();
+        }
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    ck_assert_uint_le(asked, 5 + (unsigned)(end.tv_sec - begin.tv_sec));
+    resolver_free(resolver);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("net/resolver");
@@ -128,5 +152,8 @@ int main(void)
                    a_name_is_resolved_off_the_callers_thread_and_again_and_again);
     tcase_add_test(suite_case(suite, "start"),
                    nothing_is_asked_before_the_start_and_one_thread_asks);
+    tcase_add_test(
+        suite_case(suite, "of no use"),
+        an_answer_of_no_use_is_asked_for_again_at_once_but_once_a_second_at_most);
     return run_suite(suite);
 }
