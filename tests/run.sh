@@ -21,7 +21,7 @@ test_packages=(
 
 usage() {
     cat <<'END'
-Usage: tests/run.sh [--long] [--no-browser]
+Usage: tests/run.sh [--long [--soak SECONDS]] [--no-browser]
        tests/run.sh --coverage
 
 Installs what is missing (Debian packages, as root or with sudo), builds with warnings as
@@ -32,6 +32,8 @@ exit status is 0 only if nothing failed and every stage ran a test.
   --long     the slow tests too, everything under ThreadSanitizer (15 minutes on two cores), the
              end-to-end tests under memcheck (an hour or two), clang-tidy (5 minutes),
              gcc -fanalyzer (1), testssl.sh (3), fuzzers for a minute each (16)
+  --soak SECONDS
+             how long the soak of the long run lasts (default: 600; with sanitizers a tenth)
   --coverage only this: which lines and branches the unit tests reach (5 minutes), by folder;
              fails where http, api, access, cache or audit have less than 90 % of the lines
   --no-browser
@@ -42,6 +44,7 @@ END
 
 is_long=false
 is_coverage=false
+soak_seconds=600
 wants_browser=true
 
 read_arguments() {
@@ -49,6 +52,11 @@ read_arguments() {
         case $1 in
         --long) is_long=true ;;
         --coverage) is_coverage=true ;;
+        --soak)
+            [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || misused "--soak needs a number of seconds"
+            soak_seconds=$2
+            shift
+            ;;
         --no-browser) wants_browser=false ;;
         -h | --help)
             usage
@@ -200,8 +208,9 @@ run_pytest() {
 }
 
 end_to_end_tests() {
-    local options=(-n 4)
-    ! $is_long || options+=(--long)
+    local options=(-n 4) seconds=$soak_seconds
+    [[ $1 == dev ]] || seconds=$(((soak_seconds + 9) / 10))
+    ! $is_long || options+=(--long --soak-seconds "$seconds")
     run_pytest "$1" tests/e2e "${options[@]}"
 }
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run the slow tests too")
+    parser.addoption("--soak-seconds", type=float, default=600, help="how long the soak lasts with --long (600)")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -4,10 +4,12 @@ import socket
 import threading
 
 import pytest
-from support.name_server import NAME, NXDOMAIN, SERVFAIL, name_server, wrapped  # noqa: F401
+from support.name_server import NAME, NXDOMAIN, SERVFAIL, wrapped
 from support.origin import Origin
 from support.stage import Stage, assert_gateway_error
 from support.waiting import wait_until
+
+pytest_plugins = ["support.name_server"]
 
 OLD, NEW = "127.0.0.1", "127.0.0.2"
 OPERATIONS = [{"id": "lookup", "method": "GET", "path": "/v1/things/{name}",
@@ -36,7 +38,7 @@ def named(authority):
 
 
 @pytest.fixture
-def make_named(binary, tmp_path_factory, named, name_server):  # noqa: F811
+def make_named(binary, tmp_path_factory, named, name_server):
     """Makes a gateway whose upstream is NAME, at first on OLD."""
     stages = []
 
@@ -62,7 +64,7 @@ def wait_served(stage):
     wait_until(lambda: get(stage) == 200, "requests to be answered again")
 
 
-def test_an_address_that_moves_is_followed_within_seconds(make_named, named, name_server):  # noqa: F811
+def test_an_address_that_moves_is_followed_within_seconds(make_named, named, name_server):
     name_server.addresses = [OLD]
     stage = make_named()
     assert get(stage) == 200
@@ -76,7 +78,7 @@ def test_an_address_that_moves_is_followed_within_seconds(make_named, named, nam
         new.stop()
 
 
-def test_an_address_that_is_somebody_elses_now_gets_no_byte_and_is_left(make_named, named, name_server):  # noqa: F811
+def test_an_address_that_is_somebody_elses_now_gets_no_byte_and_is_left(make_named, named, name_server):
     name_server.addresses = [OLD]
     stage = make_named()
     assert get(stage) == 200
@@ -102,7 +104,7 @@ def set_all(server, members):
 
 
 @pytest.mark.parametrize("trouble", GONE.values(), ids=GONE.keys())
-def test_a_name_server_that_fails_leaves_the_last_addresses_in_use(make_named, name_server, trouble):  # noqa: F811
+def test_a_name_server_that_fails_leaves_the_last_addresses_in_use(make_named, name_server, trouble):
     name_server.addresses = [OLD]
     stage = make_named()
     assert get(stage) == 200
@@ -115,7 +117,7 @@ def test_a_name_server_that_fails_leaves_the_last_addresses_in_use(make_named, n
 
 
 @pytest.mark.parametrize("trouble", GONE.values(), ids=GONE.keys())
-def test_a_start_without_a_name_server_is_said_and_heals(make_named, name_server, trouble):  # noqa: F811
+def test_a_start_without_a_name_server_is_said_and_heals(make_named, name_server, trouble):
     before = dict(name_server.__dict__)
     set_all(name_server, trouble)
     stage = make_named()
@@ -128,7 +130,7 @@ def test_a_start_without_a_name_server_is_said_and_heals(make_named, name_server
     wait_served(stage)
 
 
-def test_a_slow_name_server_holds_up_nobody_who_needs_it_not(make_named, name_server):  # noqa: F811
+def test_a_slow_name_server_holds_up_nobody_who_needs_it_not(make_named, name_server):
     name_server.addresses = [OLD]
     name_server.released = threading.Event()
     stage = make_named(connect_timeout="500ms")
@@ -150,7 +152,7 @@ def test_a_slow_name_server_holds_up_nobody_who_needs_it_not(make_named, name_se
     name_server.released.set()
 
 
-def test_a_stop_does_not_wait_for_a_slow_name_server(make_named, name_server):  # noqa: F811
+def test_a_stop_does_not_wait_for_a_slow_name_server(make_named, name_server):
     name_server.addresses = [OLD]
     name_server.released = threading.Event()
     name_server.patience = 30  # longer than a stop may take

@@ -5,7 +5,6 @@ the gateway or a visible cut; a change is made once at most, and the trail says 
 """
 
 import hashlib
-import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

@@ -12,13 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import wire
-from support.admin import AdminStage, make_admin  # noqa: F401
+from support.admin import AdminStage
 from support.audited import parsed
+from support.gateway import is_sanitized
 from support.origin import OK
 from support.stage import SharedStage, assert_gateway_error
 from support.waiting import wait_event, wait_until
-from support.gateway import is_sanitized
 from support.wire import Ended, chunked
+
+pytest_plugins = ["support.admin"]
 
 CHUNKED = b"Transfer-Encoding: chunked"
 BODY = b'{"a":"b"}'
