@@ -368,7 +368,8 @@ void show_metrics(struct gateway *gateway, int64_t started_ms, struct text *out)
     add_reasons(out, shared->metrics, false);
     add_gauge(out, "psgate_connections", "Clients' connections.",
               atomic_load(&shared->connections));
-    add_gauge(out, "psgate_connections_limit", "limits.connections.",
+    add_gauge(out, "psgate_connections_limit",
+              "limits.connections, or as many as open files allow.",
               atomic_load(&shared->max_connections));
     add_gauge(out, "psgate_held_bytes", "Audited bodies that wait for their intent.",
               atomic_load(&shared->held_bytes));

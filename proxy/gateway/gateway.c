@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "audit/trail.h"
@@ -12,6 +11,7 @@
 #include "base/log_output.h"
 #include "cluster/cluster.h"
 #include "gateway/crew.h"
+#include "gateway/descriptors.h"
 #include "gateway/health.h"
 #include "gateway/listeners.h"
 #include "gateway/metrics.h"
@@ -47,9 +47,8 @@ enum { LAST_FLUSH_MS = 5000, KEYS_END_MS = 500 };
 /* In force from now on: what the gateway has. Waits until no worker knows the old. */
 static bool adopt_everywhere(struct gateway *gateway, struct error *error)
 {
-    const struct config_limits *limits = &gateway->snapshot->config->limits;
-
-    atomic_store(&gateway->shared.max_connections, (unsigned)limits->connections);
+    atomic_store(&gateway->shared.max_connections,
+                 descriptors_for_clients(gateway->snapshot->config));
     return crew_adopt(gateway->crew, gateway->snapshot, &gateway->listeners, error);
 }
 
@@ -60,23 +59,6 @@ static size_t worker_count(const struct config *config)
     if (config->workers > 0)
         return (size_t)config->workers;
     return cores > 0 ? (size_t)cores : 1;
-}
-
-/* Connections need descriptors, two each: ask for what the hard limit gives. */
-static void raise_descriptor_limit(const struct config *config)
-{
-    rlim_t wanted = (rlim_t)config->limits.connections +
-                    (rlim_t)config->upstream.max_connections + 256;
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < wanted)
-        log_warn("only %llu open files are allowed, but limits.connections and "
-                 "upstream.max_connections need %llu (raise LimitNOFILE)",
-                 (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
 }
 
 static struct audit_settings audit_settings(const struct config *config)
@@ -166,7 +148,7 @@ static bool start(struct gateway *gateway, struct event_base *base, struct error
     if (!log_open(config->log.file, &log, error))
         return false;
     use_log(config, log);
-    raise_descriptor_limit(config);
+    descriptors_raise_limit(config);
     gateway->mailbox = mailbox_new(base, error);
     if (gateway->mailbox == NULL)
         return false;

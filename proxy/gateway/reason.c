@@ -222,6 +222,11 @@ static const struct reason_row rows[REASON_COUNT] = {
                               ""},
     [REASON_NO_MEMORY] = {503, INTERNAL, "proxy_internal_error", "memory is out",
                           "try again later", LATER},
+    [REASON_NO_DESCRIPTORS] = {503, INTERNAL, "proxy_internal_error",
+                               "the gateway may open no more files, and so no connection "
+                               "to upstream",
+                               "try again later, or have the operator raise LimitNOFILE",
+                               LATER},
     [REASON_NOT_CACHED] = {504, "TIMEOUT", ERROR,
                            "nothing usable is stored, and only-if-cached was asked for",
                            "ask without only-if-cached", ""},
@@ -347,6 +352,7 @@ static const char *const words[REASON_COUNT] = {
     [REASON_FLEET_AWAY] = "fleet_away",
     [REASON_NOT_ANNOUNCED] = "not_announced",
     [REASON_NO_MEMORY] = "no_memory",
+    [REASON_NO_DESCRIPTORS] = "no_descriptors",
     [REASON_NOT_CACHED] = "not_cached",
     [REASON_KEY_REFUSED] = "key_refused",
     [REASON_KEY_IN_ANSWER] = "key_in_answer",
@@ -417,6 +423,7 @@ enum reason reason_of_failure(enum upstream_failure failure)
         [UPSTREAM_RESPONSE_TOO_LARGE] = REASON_RESPONSE_TOO_LARGE,
         [UPSTREAM_UNASKED_UPGRADE] = REASON_UNASKED_UPGRADE,
         [UPSTREAM_NO_MEMORY] = REASON_NO_MEMORY,
+        [UPSTREAM_NO_DESCRIPTORS] = REASON_NO_DESCRIPTORS,
     };
 
     return reasons[failure];

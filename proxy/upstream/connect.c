@@ -9,13 +9,15 @@
 #include "net/listener.h"
 #include "upstream/pool_internal.h"
 
+/* How long a lack that is said once is not said again. */
+enum { QUIET_MS = 10000 };
+
 static void try_next_address(struct upstream_connection *connection);
 
-static void refuse_connecting(struct upstream_connection *connection,
-                              enum upstream_failure failure, const char *detail)
+static void note_unreachable(const struct upstream_connection *connection,
+                             enum upstream_failure failure, const char *detail)
 {
     struct upstream_pool *pool = connection->pool;
-    struct upstream_lease *lease = connection->lease;
 
     if (upstream_failure_is_reach(failure))
         circuit_note_failure(&pool->circuit, clock_monotonic_ms());
@@ -28,11 +30,38 @@ static void refuse_connecting(struct upstream_connection *connection,
     pool->last_failure = failure;
     (void)snprintf(pool->last_failure_text, sizeof(pool->last_failure_text), "%s",
                    detail);
+}
+
+/* Now and then: every request may be one that finds none. */
+static void warn_of_descriptors(struct upstream_pool *pool)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (now_ms < pool->quiet_until_ms)
+        return;
+    pool->quiet_until_ms = now_ms + QUIET_MS;
+    log_warn(
+        "upstream: no connection: no more files may be opened (raise LimitNOFILE, or "
+        "lower limits.connections)");
+}
+
+static void refuse_connecting(struct upstream_connection *connection,
+                              enum upstream_failure failure, const char *detail)
+{
+    struct upstream_pool *pool = connection->pool;
+    struct upstream_lease *lease = connection->lease;
+
+    if (upstream_failure_is_reach(failure))
+        note_unreachable(connection, failure, detail);
+    else
+        circuit_note_abandoned(&pool->circuit);
+    if (failure == UPSTREAM_NO_DESCRIPTORS)
+        warn_of_descriptors(pool);
     log_debug("upstream: no connection: %s", detail);
     lease->connection = NULL;
     connection->lease = NULL;
     upstream_connection_close(connection);
-    upstream_lease_refuse(lease, failure, pool->last_failure_text);
+    upstream_lease_refuse(lease, failure, detail);
 }
 
 static enum upstream_failure connect_failure(const struct stream *stream)
@@ -52,8 +81,18 @@ static enum upstream_failure connect_failure(const struct stream *stream)
     case STREAM_RESET:
         break;
     }
-    return stream->errnum == ECONNREFUSED ? UPSTREAM_CONNECTION_REFUSED
-                                          : UPSTREAM_CONNECTION_FAILED;
+    switch (stream->errnum) {
+    case ECONNREFUSED:
+        return UPSTREAM_CONNECTION_REFUSED;
+    case EMFILE:
+    case ENFILE:
+        return UPSTREAM_NO_DESCRIPTORS;
+    case ENOMEM:
+    case ENOBUFS:
+        return UPSTREAM_NO_MEMORY;
+    default:
+        return UPSTREAM_CONNECTION_FAILED;
+    }
 }
 
 /* The address that was tried last, for messages. */

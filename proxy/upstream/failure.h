@@ -21,6 +21,7 @@ enum upstream_failure {
     UPSTREAM_RESPONSE_TOO_LARGE, /* its head is */
     UPSTREAM_UNASKED_UPGRADE,
     UPSTREAM_NO_MEMORY,
+    UPSTREAM_NO_DESCRIPTORS, /* of ours: no more files may be opened */
     UPSTREAM_FAILURES
 };
 

@@ -14,6 +14,7 @@ struct upstream_pool {
     unsigned leases;      /* connecting, leased or waiting */
     struct circuit circuit;
     enum upstream_failure last_failure; /* why the circuit opened */
+    int64_t quiet_until_ms;             /* until then no lack of descriptors is said */
     char last_failure_text[256];
     bool is_closing;
 

@@ -179,7 +179,7 @@ END_TEST
 static const unsigned failure_statuses[UPSTREAM_FAILURES] = {
     [UPSTREAM_CONNECT_TIMEOUT] = 504, [UPSTREAM_NO_CONNECTION_FREE] = 503,
     [UPSTREAM_SEND_TIMEOUT] = 504,    [UPSTREAM_RESPONSE_TIMEOUT] = 504,
-    [UPSTREAM_NO_MEMORY] = 503,
+    [UPSTREAM_NO_MEMORY] = 503,       [UPSTREAM_NO_DESCRIPTORS] = 503,
 };
 
 START_TEST(every_failure_of_upstream_has_its_own_reason)
