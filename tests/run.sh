@@ -14,7 +14,7 @@ source "$root/deploy/lib/build.sh"
 test_packages=(
     check openssl zstd e2fsprogs logrotate systemd mandoc man-db zsh fish
     dpkg-dev file lintian debootstrap docker-compose
-    spin prometheus
+    spin prometheus slowhttptest redis-server
     clang libclang-rt-14-dev cppcheck clang-tidy
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout python3-jsonschema python3-yaml
 )
