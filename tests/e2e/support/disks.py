@@ -226,6 +226,14 @@ int fdatasync(int fd)
             carried_out("hang");
         while (order("hang") >= 0)
             (void)nanosleep(&moment, NULL);
+        const int slow = order("slow");
+
+        if (slow > 0) {
+            const struct timespec pause = {.tv_nsec = slow * 1000000L};
+
+            carried_out("slow");
+            (void)nanosleep(&pause, NULL);
+        }
         if (fails("sync"))
             return -1;
     }
@@ -273,7 +281,7 @@ int openat(int at, const char *path, int flags, ...)
 
 
 class Shim:
-    """Gives the orders. Numbers are errno values, that of `short` a count of bytes."""
+    """Gives the orders. Numbers are errno values, that of `short` a count of bytes, of `slow` milliseconds."""
 
     def __init__(self, library, folder, trail):
         self.orders = folder / "orders"
