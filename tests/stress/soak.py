@@ -90,7 +90,7 @@ class Soak:
         await self.wait(lambda: self.metrics().value("psgate_requests_in_flight") == 0, "all requests to end")
         await self.wait(lambda: self.metrics().sum("psgate_upstream_connections") == 0
                         and self.metrics().value("psgate_connections") == 0, "all connections to end")
-        return len(os.listdir(f"/proc/{self.gateway.pid}/fd"))
+        return await asyncio.to_thread(self.gateway.count_descriptors)
 
     async def watch_memory(self):
         while now() < self.end:

@@ -7,6 +7,7 @@ import re
 import secrets
 import signal
 import subprocess
+import time
 
 from support.raw import Client
 from support.waiting import DEADLINE, wait_until
@@ -181,7 +182,15 @@ class Gateway:
         for line in out.splitlines():
             assert LISTENING.match(line), f"unexpected on standard output: {line!r}"
 
-    # -- memory --------------------------------------------------------------------------
+    # -- descriptors and memory --------------------------------------------------------------------------
+
+    def count_descriptors(self):
+        """The fewest of some looks: a file that is only read is open for a moment."""
+        looks = []
+        for _ in range(10):
+            looks.append(len(os.listdir(f"/proc/{self.pid}/fd")))
+            time.sleep(0.05)
+        return min(looks)
 
     def resident_kib(self, field="VmRSS"):
         with open(f"/proc/{self.pid}/status") as status:
