@@ -287,6 +287,7 @@ prepare() {
         packages+=(nodejs npm)
     fi
     $is_coverage || keep_off prometheus
+    $is_coverage || keep_off redis-server
     need_packages "${packages[@]}"
     results=$root/build/results
     rm -rf "$results"

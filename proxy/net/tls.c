@@ -154,9 +154,10 @@ static bool set_algorithms(SSL_CTX *context, struct error *error)
         "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
         "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
         "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+    char groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro casts const away */
 
     return (SSL_CTX_set_cipher_list(context, ciphers) == 1 &&
-            SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") == 1) ||
+            SSL_CTX_set1_groups_list(context, groups) == 1) ||
            error_set(error, "cannot set up the TLS ciphers");
 }
 
