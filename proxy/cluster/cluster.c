@@ -25,6 +25,7 @@ enum {
     VALUE_BYTES = 48, /* a generation as Redis has it */
     KEY_BYTES = 256,
     SYNCS_A_STALENESS = 4,
+    MEMBER_BYTES = GATEWAY_HEX + CLUSTER_ID_HEX + 3, /* beside the scope's name */
 };
 
 struct cluster {
@@ -244,7 +245,7 @@ static void learn_epoch(struct cluster *cluster, struct span epoch)
 static void note_marks_renewed(struct cluster *cluster)
 {
     for (struct mark *mark = cluster->marks.first; mark != NULL; mark = mark->next) {
-        if (!mark->is_over)
+        if (mark->is_renewed)
             mark->until_ms = cluster->sync_sent_ms + cluster->mark_ms;
     }
 }
@@ -255,6 +256,7 @@ static void on_synced(void *owner, const redisReply *reply, const char *why)
 
     cluster->is_syncing = false;
     if (reply == NULL || !is_sync_answer(reply)) {
+        cluster->synced_ms = 0;
         on_down(cluster, reply == NULL ? why : "its answer is not what was asked for");
         return;
     }
@@ -268,21 +270,27 @@ static void on_synced(void *owner, const redisReply *reply, const char *why)
     note_heard(cluster);
 }
 
-/* Every member of a mark, as Redis has them: kept in text, one span each. */
-static void add_members(const struct cluster *cluster, const struct mark *mark,
+/*
+ * Every member of a mark, as Redis has them: kept in text, one span each. False: there is
+ * no room for them all; the mark lasts as long as it does, and is renewed by a later
+ * sync.
+ */
+static bool add_members(const struct cluster *cluster, const struct mark *mark,
                         struct text *text, struct words *words)
 {
     for (int i = 0; i < generations_count(cluster->generations); i++) {
         struct span name = generations_name(cluster->generations, i);
         size_t start = text->len;
 
-        if ((mark->scopes[i / 64] >> (i % 64) & 1) == 0 ||
-            text->capacity - text->len < name.len + 64)
+        if ((mark->scopes[i / 64] >> (i % 64) & 1) == 0)
             continue;
+        if (text->capacity - text->len < name.len + MEMBER_BYTES)
+            return false;
         text_add_format(text, "%.*s\n%s\n%s", (int)name.len, name.at, cluster->gateway,
                         mark->id);
         add_word(words, span_make(text->bytes + start, text->len - start));
     }
+    return !words->is_full;
 }
 
 static bool send_sync(struct cluster *cluster, struct text *members)
@@ -296,11 +304,8 @@ static bool send_sync(struct cluster *cluster, struct text *members)
     add_word(&words, span_of(stamp));
     add_word(&words, span_of(epoch));
     add_word(&words, to_text(mark_ms, sizeof(mark_ms), cluster->mark_ms));
-    for (const struct mark *mark = cluster->marks.first; mark != NULL;
-         mark = mark->next) {
-        if (!mark->is_over)
-            add_members(cluster, mark, members, &words);
-    }
+    for (struct mark *mark = cluster->marks.first; mark != NULL; mark = mark->next)
+        mark->is_renewed = !mark->is_over && add_members(cluster, mark, members, &words);
     cluster->sync_sent_ms = clock_monotonic_ms();
     return link_send(cluster->commands, words.list, words.count, on_synced, cluster);
 }
@@ -371,7 +376,7 @@ static void on_subscribed(void *owner, const redisReply *reply, const char *why)
     struct cluster *cluster = owner;
 
     if (reply == NULL) {
-        on_down(cluster, why);
+        link_break(cluster->events, why);
         return;
     }
     distrust_all(cluster);
@@ -764,9 +769,8 @@ void cluster_stop(struct cluster *cluster)
     mailbox_send(cluster->worker->mailbox, &cluster->stop);
     (void)pthread_join(cluster->thread, NULL);
     cluster->has_thread = false;
-    link_free(cluster->commands);
-    link_free(cluster->events);
-    cluster->commands = cluster->events = NULL;
+    link_stop(cluster->commands);
+    link_stop(cluster->events);
 }
 
 void cluster_free(struct cluster *cluster)
@@ -774,11 +778,13 @@ void cluster_free(struct cluster *cluster)
     if (cluster == NULL)
         return;
     cluster_stop(cluster);
-    link_free(cluster->commands);
-    link_free(cluster->events);
+    link_stop(cluster->commands); /* where no thread was started */
+    link_stop(cluster->events);
     if (cluster->worker != NULL)
         deadline_fini(&cluster->next_sync);
     worker_free(cluster->worker);
+    link_free(cluster->commands);
+    link_free(cluster->events);
     marks_clear(&cluster->marks);
     resolver_free(cluster->target.resolver);
     tls_client_free(cluster->target.tls);

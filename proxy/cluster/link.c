@@ -42,6 +42,10 @@ struct link {
     struct deadline pause;    /* until the next attempt */
     int64_t pause_ms;
     unsigned attempts;
+    struct resolver_waiter waiter;
+    bool is_resolving; /* waiter is in use */
+    bool has_waited;   /* in this attempt */
+    bool is_stopped;
     char why[256];
 };
 
@@ -118,13 +122,21 @@ void link_break(struct link *link, const char *why)
         go_down(link, why);
 }
 
-void link_free(struct link *link)
+void link_stop(struct link *link)
 {
-    if (link == NULL)
+    if (link == NULL || link->is_stopped)
         return;
+    link->is_stopped = true;
+    if (link->is_resolving)
+        (void)resolver_forget(link->target->resolver, &link->waiter);
     drop_connection(link, "the gateway stops");
     deadline_fini(&link->patience);
     deadline_fini(&link->pause);
+}
+
+void link_free(struct link *link)
+{
+    link_stop(link);
     free(link);
 }
 
@@ -402,30 +414,57 @@ static bool connect_to_path(struct link *link, struct error *error)
     return open_stream(link, (const struct sockaddr *)&address, sizeof(address), error);
 }
 
-static bool connect_to_host(struct link *link, struct error *error)
+static bool connect_to_host(struct link *link, const struct addresses *addresses,
+                            struct error *error)
 {
-    struct addresses *addresses;
-    unsigned next;
-    bool is_open;
+    unsigned next = link->attempts++ % addresses->count; /* each attempt is by the next */
 
-    resolver_start(link->target->resolver);
-    addresses = resolver_addresses(link->target->resolver, error);
-    if (addresses == NULL)
+    return open_stream(link, (const struct sockaddr *)&addresses->list[next].address,
+                       addresses->list[next].len, error);
+}
+
+static void on_resolved(struct letter *letter)
+{
+    struct link *link =
+        (struct link *)(void *)((char *)letter - offsetof(struct link, waiter.letter));
+
+    link->is_resolving = false;
+    if (!link->is_stopped)
+        try_connecting(link);
+}
+
+/* The name has not been looked up yet: that is waited for, once an attempt. */
+static bool await_name(struct link *link)
+{
+    if (link->has_waited)
         return false;
-    next = link->attempts++ % addresses->count; /* each attempt is by the next one */
-    is_open = open_stream(link, (const struct sockaddr *)&addresses->list[next].address,
-                          addresses->list[next].len, error);
-    addresses_unref(addresses);
-    return is_open;
+    link->has_waited = link->is_resolving = true;
+    link->waiter.mailbox = link->worker->mailbox;
+    link->waiter.letter.open = on_resolved;
+    resolver_wait(link->target->resolver, &link->waiter);
+    return true;
 }
 
 static void try_connecting(void *owner)
 {
     struct link *link = owner;
+    struct resolver *resolver = link->target->resolver;
+    struct addresses *addresses = NULL;
     struct error error;
-    bool is_open = link->target->resolver != NULL ? connect_to_host(link, &error)
-                                                  : connect_to_path(link, &error);
+    bool is_open;
 
+    if (resolver != NULL) {
+        resolver_start(resolver);
+        addresses = resolver_addresses(resolver, &error);
+        if (addresses == NULL && await_name(link))
+            return;
+    }
+    link->has_waited = false;
+    is_open = resolver == NULL
+                  ? connect_to_path(link, &error)
+                  : addresses != NULL && connect_to_host(link, addresses, &error);
+    if (addresses != NULL)
+        addresses_unref(addresses);
     if (!is_open)
         go_down(link, error.text);
     else if (link->first == NULL)

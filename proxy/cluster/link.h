@@ -44,6 +44,11 @@ struct link;
 /* Does not connect yet. patience_ms: how long a command, or a connection, may take. */
 struct link *link_new(struct worker *worker, const struct link_target *target,
                       int64_t patience_ms, const struct link_events *events, void *owner);
+
+/* Ends it for good: who waits for an answer hears of that. NULL is fine. */
+void link_stop(struct link *link);
+
+/* Once the worker is gone, whose mailbox may still have a letter for the link. */
 void link_free(struct link *link);
 
 /* Connects, now and after each failure. */
