@@ -22,7 +22,7 @@ static enum outcome fail(struct error *error, const char *what)
     return FAILED;
 }
 
-static bool is_trail_name(const char *name)
+bool audit_folder_is_trail_name(const char *name)
 {
     return strncmp(name, "audit", 5) == 0 && strstr(name, ".jsonl") != NULL;
 }
@@ -143,7 +143,7 @@ static enum outcome take_entry(struct audit_folder *folder, const char *director
     struct audit_file *file;
     struct stat status;
 
-    if (!is_trail_name(name))
+    if (!audit_folder_is_trail_name(name))
         return LISTED;
     if (fstatat(directory_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return MOVED;

@@ -51,6 +51,9 @@ bool audit_folder_list(const char *path, struct audit_folder *folder,
 /* An all-zero folder is fine. */
 void audit_folder_fini(struct audit_folder *folder);
 
+/* Whether a file of that name is one of a trail. */
+bool audit_folder_is_trail_name(const char *name);
+
 /* Whether two names are the same but for ".gz" or ".zst" at the end. */
 bool audit_folder_is_same_name(const char *a, const char *b);
 

@@ -114,7 +114,8 @@ static bool check_end(struct verify_walk *walk)
 {
     if (walk->doubt.is_raised)
         return verify_settle_doubt(walk, NULL);
-    if (walk->head.next == 1 && walk->request->held_count > 0) {
+    if (walk->head.next == 1 && walk->request->held_count > 0 &&
+        !walk->request->may_hold_none) {
         verify_set_place(walk->verdict->place, walk->request->folder, 0);
         return error_set(walk->error, "holds no record, but there are held checkpoints: "
                                       "the trail was removed");

@@ -17,12 +17,19 @@
 
 #include "audit/checkpoint.h"
 #include "audit/key.h"
+#include "audit/line.h"
 #include "base/error.h"
 
 /* How far the reading is. */
 struct audit_progress {
     uint64_t records;
     uint64_t bytes, total_bytes; /* of the files, as they are on disk */
+};
+
+/* The last record of a copy of a trail. */
+struct audit_copy_end {
+    uint64_t sequence;
+    const char *hash; /* of AUDIT_HASH_HEX bytes */
 };
 
 /* All borrowed during the call. */
@@ -32,6 +39,11 @@ struct audit_verify_request {
     size_t key_count;
     const struct audit_checkpoint *held; /* must be in the chain, those of other chains */
     size_t held_count;                   /* aside; one at least must be of this chain */
+    bool may_hold_none;                  /* but when this is true */
+
+    /* The record of that sequence, if there is one, must be this one. NULL: there is no
+       copy to compare with. */
+    const struct audit_copy_end *copy_end;
 
     /* Called every few records; or NULL. False: it is given up, as if it could not be
        read. */
@@ -40,6 +52,9 @@ struct audit_verify_request {
 };
 
 struct audit_verdict {
+    char chain_id[AUDIT_CHAIN_ID_HEX + 1]; /* empty before the first good line */
+    char last_hash[AUDIT_HASH_HEX + 1];    /* of the last good line; the same */
+
     uint64_t records;    /* lines of the chain */
     uint64_t mutations;  /* intents */
     uint64_t unfinished; /* intents without a result */

@@ -32,7 +32,8 @@ bool verify_select_held(struct verify_walk *walk)
     if (walk->held == NULL)
         return verify_broken(walk, "out of memory");
     for (size_t i = 0; i < request->held_count; i++) {
-        if (memcmp(request->held[i].chain_id, walk->chain_id, AUDIT_CHAIN_ID_HEX) != 0)
+        if (memcmp(request->held[i].chain_id, walk->verdict->chain_id,
+                   AUDIT_CHAIN_ID_HEX) != 0)
             continue;
         if (!verify_is_signature_good(walk, &request->held[i]))
             return error_set(
@@ -43,9 +44,22 @@ bool verify_select_held(struct verify_walk *walk)
         walk->held[walk->held_count++] = &request->held[i];
     }
     qsort(walk->held, walk->held_count, sizeof(struct audit_checkpoint *), compare_held);
-    return walk->held_count > 0 || request->held_count == 0 ||
+    return walk->held_count > 0 || request->held_count == 0 || request->may_hold_none ||
            verify_broken(walk, "begins another chain than that of the held checkpoints "
                                "(proxy.chain_id)");
+}
+
+bool verify_compare_with_copy(struct verify_walk *walk,
+                              const struct verify_record *record)
+{
+    const struct audit_copy_end *end = walk->request->copy_end;
+
+    return end == NULL || end->sequence != record->cut.sequence ||
+           memcmp(end->hash, record->hash, AUDIT_HASH_HEX) == 0 ||
+           verify_broken(walk,
+                         "is not the record %llu that a copy ends with: one of the two "
+                         "was rewritten",
+                         verify_shown(end->sequence));
 }
 
 bool verify_compare_with_held(struct verify_walk *walk,

@@ -48,7 +48,6 @@ struct verify_walk {
     const struct audit_checkpoint **held; /* of this chain, by sequence */
     size_t held_count, held_next;
 
-    char chain_id[AUDIT_CHAIN_ID_HEX]; /* all 0 before the first line */
     struct verify_head head;
     struct verify_head branch; /* the same for the superseded lines of the present file */
     struct verify_doubt doubt;
@@ -136,6 +135,10 @@ bool verify_select_held(struct verify_walk *walk);
 
 /* Whether the record is the one that held checkpoints of its sequence are about. */
 bool verify_compare_with_held(struct verify_walk *walk,
+                              const struct verify_record *record);
+
+/* The same for the end of a copy. */
+bool verify_compare_with_copy(struct verify_walk *walk,
                               const struct verify_record *record);
 
 #endif

@@ -20,9 +20,9 @@ static bool check_place(struct verify_walk *walk, const struct verify_head *head
             verify_shown(cut->sequence), verify_shown(head->next),
             verify_shown(cut->sequence - 1));
     /* The first line of all may be a superseded one. */
-    if (walk->chain_id[0] == '\0')
-        memcpy(walk->chain_id, cut->chain_id.at, AUDIT_CHAIN_ID_HEX);
-    if (memcmp(cut->chain_id.at, walk->chain_id, AUDIT_CHAIN_ID_HEX) != 0)
+    if (walk->verdict->chain_id[0] == '\0')
+        memcpy(walk->verdict->chain_id, cut->chain_id.at, AUDIT_CHAIN_ID_HEX);
+    if (memcmp(cut->chain_id.at, walk->verdict->chain_id, AUDIT_CHAIN_ID_HEX) != 0)
         return verify_broken(walk, "is of another chain (proxy.chain_id)");
     return true;
 }
@@ -111,9 +111,11 @@ static bool take_record(struct verify_walk *walk, struct verify_record *record)
         return false;
     if (!verify_check_oldest_open(walk, &record->cut) ||
         !verify_take_meaning(walk, record, is_repeat) ||
-        !verify_compare_with_held(walk, record))
+        !verify_compare_with_held(walk, record) ||
+        !verify_compare_with_copy(walk, record))
         return false;
     walk->verdict->records++;
+    memcpy(walk->verdict->last_hash, record->hash, AUDIT_HASH_HEX);
     advance(&walk->head, walk, record);
     walk->branch = walk->head;
     return true;

@@ -40,7 +40,7 @@ static bool take_checkpoint(struct verify_walk *walk, const struct verify_record
                                record->members[VERIFY_SIGNATURE],
                                record->members[VERIFY_KEY], &checkpoint, walk->error))
         return verify_blame(walk);
-    if (memcmp(checkpoint.chain_id, walk->chain_id, AUDIT_CHAIN_ID_HEX) != 0 ||
+    if (memcmp(checkpoint.chain_id, walk->verdict->chain_id, AUDIT_CHAIN_ID_HEX) != 0 ||
         checkpoint.sequence != walk->head.next - 1 ||
         memcmp(checkpoint.hash, walk->head.hash, AUDIT_HASH_HEX) != 0)
         return verify_broken(

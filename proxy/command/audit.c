@@ -23,9 +23,11 @@ enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
 static void print_help(void)
 {
-    (void)fputs("Usage: psgate audit VERB DIR [OPTIONS]\n\n"
-                "DIR is the trail's folder, audit.directory of the configuration.\n\n",
-                stdout);
+    (void)fputs(
+        "Usage: psgate audit VERB DIR [OPTIONS]\n\n"
+        "DIR is the trail's folder, audit.directory of the configuration. verify and\n"
+        "search take several, and folders under which trails are.\n\n",
+        stdout);
     for (int i = 0; i < VERBS; i++)
         (void)printf("  %-8s  %s\n", verbs[i].name, verbs[i].summary);
     (void)fputs("\npsgate audit VERB --help says more.\n", stdout);

@@ -10,9 +10,12 @@
 #include "command/command.h"
 
 static const char search_help[] =
-    "Usage: psgate audit search DIR [OPTIONS]\n\n"
+    "Usage: psgate audit search DIR... [OPTIONS]\n\n"
     "Shows the mutations that a trail tells of, each in one line, in the order in which\n"
-    "they were asked for. It does not check the chain: psgate audit verify does.\n\n";
+    "they were asked for. It does not check the chain: psgate audit verify does.\n\n"
+    "DIR is a trail's folder, or one under which trails are, at most four folders down,\n"
+    "such as a collector's. Those of several trails are merged by time; the table then\n"
+    "names each one's trail.\n\n";
 
 static const char tail_help[] =
     "Usage: psgate audit tail DIR [OPTIONS]\n\n"
@@ -189,11 +192,14 @@ bool audit_options_read(struct audit_options *options, enum audit_verb verb, int
     optind = 0; /* the arguments before the verb may have been read by getopt too */
     if (!read_all(options, verb, argc, argv, status))
         return false;
-    if (argc - optind != 1) {
-        *status =
-            command_misused(commands[verb], "needs the trail's folder, and no more");
-        return false;
-    }
-    options->folder = argv[optind];
-    return true;
+    options->folders = (const char *const *)argv + optind;
+    options->folder_count = (size_t)(argc - optind);
+    if (options->folder_count == 1 ||
+        (options->folder_count > 1 && verb == AUDIT_VERB_SEARCH))
+        return true;
+    *status = command_misused(commands[verb], verb == AUDIT_VERB_SEARCH
+                                                  ? "needs a trail's folder"
+                                                  : "needs the trail's folder, and no "
+                                                    "more");
+    return false;
 }

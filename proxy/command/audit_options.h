@@ -4,12 +4,14 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "audit/search.h"
 
 struct audit_options {
-    const char *folder;
+    const char *const *folders; /* in argv; tail: one */
+    size_t folder_count;
     struct search_filter filter; /* borrows from argv, and from source below */
     char source[INET6_ADDRSTRLEN];
     bool is_json;

@@ -22,7 +22,8 @@ enum { LONGEST_CELL = 64 };
 enum { COLUMN_OUTCOME = 5 };
 
 static const char *const titles[AUDIT_COLUMNS] = {
-    "TIME", "USER", "ACTION", "RESOURCE", "TEAM", "OUTCOME", "STATUS", "REASON", "SOURCE",
+    "TIME",    "USER",   "ACTION", "RESOURCE", "TEAM",
+    "OUTCOME", "STATUS", "REASON", "SOURCE",   "TRAIL",
 };
 
 static const char *color_of(struct span outcome)
@@ -34,9 +35,10 @@ static const char *color_of(struct span outcome)
     return "\x1b[33m";
 }
 
-void audit_output_init(struct audit_output *output, bool is_json, bool may_color)
+void audit_output_init(struct audit_output *output, bool is_json, bool may_color,
+                       bool names_trails)
 {
-    *output = (struct audit_output){.is_json = is_json};
+    *output = (struct audit_output){.is_json = is_json, .names_trails = names_trails};
     (void)setlocale(LC_CTYPE, "");
     output->is_colored = may_color && !is_json && terminal_has_colors(STDOUT_FILENO);
     for (int i = 0; i < AUDIT_COLUMNS; i++)
@@ -47,6 +49,12 @@ void audit_output_fini(struct audit_output *output)
 {
     text_fini(&output->waiting);
     text_fini(&output->line);
+}
+
+/* The trail's column is the last. */
+static int columns(const struct audit_output *output)
+{
+    return output->names_trails ? AUDIT_COLUMNS : AUDIT_COLUMNS - 1;
 }
 
 /* Code points that have a width in tables of such, but no shape, or a blank one. */
@@ -212,19 +220,19 @@ static void print_cell(const struct audit_output *output, int column, struct spa
     (void)fwrite(cell.at, 1, cell.len, stdout);
     if (is_colored)
         (void)fputs("\x1b[0m", stdout);
-    if (column < AUDIT_COLUMNS - 1)
+    if (column < columns(output) - 1)
         (void)printf("%*s", width + 2 <= wanted ? (int)(wanted - width) : 2, "");
 }
 
 static void print_row(struct audit_output *output, struct span row)
 {
     if (!output->is_begun) {
-        for (int i = 0; i < AUDIT_COLUMNS; i++)
+        for (int i = 0; i < columns(output); i++)
             print_cell(output, i, span_of(titles[i]));
         (void)putchar('\n');
         output->is_begun = true;
     }
-    for (int i = 0; i < AUDIT_COLUMNS; i++)
+    for (int i = 0; i < columns(output); i++)
         print_cell(output, i, take_cell(&row));
     (void)putchar('\n');
 }
@@ -232,7 +240,7 @@ static void print_row(struct audit_output *output, struct span row)
 /* Widens the columns to what the row needs. */
 static void fit(struct audit_output *output, struct span row)
 {
-    for (int i = 0; i < AUDIT_COLUMNS; i++) {
+    for (int i = 0; i < columns(output); i++) {
         size_t width = width_of(take_cell(&row));
 
         if (width > output->widths[i])
@@ -283,7 +291,7 @@ static void print_json(struct audit_output *output, const struct search_row *row
 }
 
 void audit_output_add(struct audit_output *output, const struct search_row *row,
-                      const char *unfinished)
+                      const char *unfinished, const char *trail)
 {
     output->count++;
     text_clear(&output->line);
@@ -294,6 +302,10 @@ void audit_output_add(struct audit_output *output, const struct search_row *row,
     add_cells(&output->line, row,
               row->outcome == SEARCH_UNFINISHED ? unfinished
                                                 : search_outcome_name(row->outcome));
+    if (output->names_trails) {
+        audit_output_add_cell(&output->line, span_of(trail));
+        text_add_byte(&output->line, ' ');
+    }
     add_table_row(output, span_make(output->line.bytes, output->line.len));
 }
 

@@ -12,11 +12,12 @@
 #include "audit/search.h"
 #include "base/text.h"
 
-enum { AUDIT_COLUMNS = 9 };
+enum { AUDIT_COLUMNS = 10 };
 
 struct audit_output {
     bool is_json;
     bool is_colored;
+    bool names_trails;
     bool is_flowing; /* the widths are settled: rows are printed at once */
     bool is_begun;   /* the header was printed */
     size_t count;    /* of rows that were given */
@@ -29,13 +30,18 @@ struct audit_output {
 /*
  * To standard output, by the locale of the environment: what it cannot show is escaped.
  * may_color: color where that is a terminal that shows it, and wanted (terminal.h).
+ * names_trails: the table has a last column with the trail's name.
  */
-void audit_output_init(struct audit_output *output, bool is_json, bool may_color);
+void audit_output_init(struct audit_output *output, bool is_json, bool may_color,
+                       bool names_trails);
 void audit_output_fini(struct audit_output *output);
 
-/* Takes one row. unfinished is the word for those without a result. */
+/*
+ * Takes one row. unfinished is the word for those without a result; trail the name of the
+ * row's trail, where trails are named.
+ */
 void audit_output_add(struct audit_output *output, const struct search_row *row,
-                      const char *unfinished);
+                      const char *unfinished, const char *trail);
 
 /*
  * Prints what waited for the columns' widths, and all later rows at once. False when

@@ -79,7 +79,7 @@ static void on_row(void *context, const struct search_row *row)
     struct tail *tail = context;
 
     if (tail->is_live)
-        audit_output_add(&tail->output, row, "pending");
+        audit_output_add(&tail->output, row, "pending", NULL);
     else
         keep(tail, row);
 }
@@ -95,7 +95,8 @@ static void print_kept(struct tail *tail)
                                  span_make(kept->line.bytes, kept->line.len),
                                  span_make(kept->result.bytes, kept->result.len)};
 
-        audit_output_add(&tail->output, &row, search_outcome_name(SEARCH_UNFINISHED));
+        audit_output_add(&tail->output, &row, search_outcome_name(SEARCH_UNFINISHED),
+                         NULL);
     }
 }
 
@@ -158,7 +159,8 @@ static bool begin(struct tail *tail, size_t files)
     audit_walk_close(tail->trail);
     tail->given = tail->reckoned = 0;
     tail->search = NULL;
-    tail->trail = audit_walk_open_last(tail->options->folder, files, &tail->from, &error);
+    tail->trail =
+        audit_walk_open_last(tail->options->folders[0], files, &tail->from, &error);
     if (tail->trail == NULL) {
         complain(error.text);
         return false;
@@ -297,7 +299,8 @@ static int run(struct tail *tail)
     if (!tail->options->is_following)
         return show_last(tail);
     catch_signals();
-    watch = watch_folder(tail->options->folder); /* first, so that nothing is missed */
+    watch =
+        watch_folder(tail->options->folders[0]); /* first, so that nothing is missed */
     status = show_last(tail);
     if (status == EXIT_FINE && ferror(stdout) == 0)
         status = follow(tail, watch);
@@ -331,7 +334,7 @@ int command_audit_tail(int argc, char **argv)
         complain("out of memory");
         return EXIT_FAILED;
     }
-    audit_output_init(&tail.output, options.is_json, true);
+    audit_output_init(&tail.output, options.is_json, true, false);
     status = run(&tail);
     tail_fini(&tail);
     return status;

@@ -261,7 +261,7 @@ def test_durations_are_before_now(trail, ids):
 @pytest.mark.parametrize("arguments", [
     ["--since", "yesterday"], ["--since", "2026-13-01"], ["--until", "2026-11-23T12:00"], ["--since", ""],
     ["--since", "2026-11-23T12:00:00+2:00"], ["--outcome", "bad"], ["--outcome", ""], ["--outcome", "success,"],
-    ["--source", "ten"], ["--source", "10.0.0.0/8"], ["--unknown"], ["--user"], ["another-folder"],
+    ["--source", "ten"], ["--source", "10.0.0.0/8"], ["--unknown"], ["--user"],
     ["-f"], ["-n", "3"], ["--follow"],
 ])
 def test_usage(run, arguments):
