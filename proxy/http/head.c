@@ -234,6 +234,30 @@ static enum http_fault control_fault(char byte)
 }
 
 /*
+ * How many bytes at the start are printable ASCII, eight at a time: 0, or a multiple of
+ * that, and at most what there is. Nearly all of a head is that.
+ */
+static size_t printable_length(const char *bytes, size_t len)
+{
+    const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    size_t at = 0;
+
+    while (len - at >= sizeof(uint64_t)) {
+        uint64_t word, del, odd;
+
+        memcpy(&word, bytes + at, sizeof(word));
+        del = word ^ 0x7f * ones;
+        /* A top bit for a byte that has one, is below a space, or is DEL; a borrow may
+         * blame its neighbour too, which is then looked at by itself. */
+        odd = (word | (word - 0x20 * ones) | ((del - ones) & ~del)) & tops;
+        if (odd != 0)
+            break;
+        at += sizeof(word);
+    }
+    return at;
+}
+
+/*
  * Moves to the next CR. MORE: there is none yet. BAD: another control byte came first, so
  * a line that will never end is refused as soon as it shows.
  */
@@ -242,6 +266,7 @@ static enum http_parse find_line_end(struct http_head *head, size_t len)
     const char *bytes = head->bytes;
     size_t at = head->scanned;
 
+    at += printable_length(bytes + at, len - at);
     while (at < len && http_is(bytes[at], HTTP_CHAR_TEXT))
         at++;
     head->scanned = (uint32_t)at;
