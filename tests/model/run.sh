@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Searches the model of the cache's generations: the sound one must hold, and each seeded
-# mistake must be found. A line a check, and a last line that counts them.
+# Searches the models of the cache's generations, in one gateway and in a fleet: the sound ones
+# must hold, and each seeded mistake must be found. A line a check, and a last line that counts
+# them. --long: the fleet without faults is searched to its end too.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -144,6 +145,61 @@ start() {
     check "$started" "$@" &
 }
 
+# Searches the fleet in an order by chance, the same each time, 300 steps deep, until an error
+# is found or SECONDS are over. verify_fleet FOLDER MACROS SECONDS
+verify_fleet() {
+    # shellcheck disable=SC2086
+    (
+        cd "$1" && cp "$here/fleet.pml" . && spin $2 -a fleet.pml &&
+            gcc -w -O2 -DMEMLIM=1024 -DSAFETY -DBITSTATE -DT_RAND -DP_RAND -o pan pan.c &&
+            timeout -s INT "$3" ./pan -m300 -w25 -RS1
+    ) >"$1/output" 2>&1 || true
+}
+
+fleet_breaks_bound() {
+    verify_fleet "$1" "$2" 300
+    grep -E '^pan:1: assertion violated .*(knows|owed)' "$1/output" >/dev/null && printf 'found'
+}
+
+fleet_sample_holds() {
+    verify_fleet "$1" "$2" 30
+    has "$1/output" 'errors: 0' && states "$1/output"
+}
+
+fleet_holds() {
+    # shellcheck disable=SC2086
+    (
+        cd "$1"
+        cp "$here/fleet.pml" .
+        spin $2 -a fleet.pml
+        gcc -w -O2 -DMEMLIM=2048 -DSAFETY -DCOLLAPSE -o pan pan.c
+        ./pan -m1000000
+    ) >"$1/output" 2>&1 || printf 'ended with status %d\n' $? >>"$1/output"
+    is_sound "$1/output" && states "$1/output"
+}
+
+start_fleet_checks() {
+    local mistake
+
+    start 'fleet: a sample with every fault' '' fleet_sample_holds
+    if $is_long; then
+        start 'fleet: no fault, nothing refused, searched to the end' -DNO_FAULTS fleet_holds
+    fi
+    while read -r mistake; do
+        start "fleet: ${mistake%% *} breaks the bound" "-D$mistake" fleet_breaks_bound
+    done <<'END'
+DROP_END_RAISE -DCUTS=0 -DDEATHS=0 -DFORGETS=0 -DBREAKS=0
+DROP_EXPIRY_RAISE -DCUTS=0 -DFORGETS=0 -DBREAKS=0
+COVERED_WITHOUT_MARK -DDEATHS=0 -DCUTS=1 -DBREAKS=0 -DFORGETS=0
+IGNORE_MARKS -DTRUST_OWN_MARK -DDEATHS=0 -DCUTS=1 -DBREAKS=0 -DFORGETS=0
+TRUST_OWN_MARK -DDEATHS=0
+FORGET_HOLD -DDEATHS=0
+STAMP_AT_RECEIPT -DDEATHS=0 -DCUTS=0 -DBREAKS=0
+USE_UNTRUSTED -DFORGETS=0 -DDEATHS=0
+JOIN_UNTRUSTED -DFORGETS=0 -DDEATHS=0 -DCUTS=1 -DBREAKS=0
+END
+}
+
 start_checks() {
     local name
 
@@ -173,8 +229,11 @@ summarise() {
     ((passed == started))
 }
 
-if (($# > 0)); then
-    printf 'usage: %s\n' "${0##*/}" >&2
+is_long=false
+if (($# == 1)) && [[ $1 == --long ]]; then
+    is_long=true
+elif (($# > 0)); then
+    printf 'usage: %s [--long]\n' "${0##*/}" >&2
     exit 64
 fi
 need spin spin
@@ -183,6 +242,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 lanes=$(nproc)
 lanes=$((lanes < 2 ? lanes : 2))
+start_fleet_checks
 start_checks
 wait
 summarise
