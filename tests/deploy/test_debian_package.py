@@ -66,7 +66,7 @@ def add_key_and_client(machine):
 
 
 def test_it_depends_on_the_libraries_that_the_program_needs(package):
-    assert {"libc6", "libssl3", "libevhtp0", "libevent-2.1-7", "libjansson4", "ca-certificates",
+    assert {"libc6", "libssl3", "libevhtp0", "libevent-2.1-7", "libhiredis0.14", "libjansson4", "ca-certificates",
             "adduser"} <= set(depended_on(package))
 
 
