@@ -26,12 +26,18 @@ enum {
     KEY_BYTES = 256,
     SYNCS_A_STALENESS = 4,
     MEMBER_BYTES = GATEWAY_HEX + CLUSTER_ID_HEX + 3, /* beside the scope's name */
+    DOUBT_STALENESSES = 3,
+    MARK_STALENESSES = 5, /* more than the doubt: a mark outlasts what is said of it */
 };
 
 struct cluster {
     const struct config_cluster *config;
     struct generations *generations;
     int64_t mark_ms, hold_ms;
+    /* How long a mark is relied on that Redis may have lost since; for as long after a
+     * loss nobody stores. */
+    int64_t doubt_ms;
+    bool is_in_doubt;
     struct worker *worker;
     pthread_t thread;
     bool has_thread;
@@ -198,12 +204,15 @@ static void learn_generation(struct cluster *cluster, const redisReply *name,
 
 /*
  * Which scopes have a change of another gateway under way. They are raised each time: so
- * that even if nobody says how it ended, no flight takes waiters for long.
+ * that even if nobody says how it ended, no flight takes waiters for long. While marks
+ * may be missing, every scope counts as marked.
  */
 static void learn_marks(struct cluster *cluster, const redisReply *members)
 {
-    bool is_marked[GENERATIONS_SCOPES] = {false};
+    bool is_marked[GENERATIONS_SCOPES];
 
+    for (int i = 0; i < GENERATIONS_SCOPES; i++)
+        is_marked[i] = cluster->is_in_doubt;
     for (size_t i = 0; i < members->elements; i++) {
         const redisReply *member = members->element[i];
         const char *end = is_text(member) ? memchr(member->str, '\n', member->len) : NULL;
@@ -224,10 +233,11 @@ static void learn_marks(struct cluster *cluster, const redisReply *members)
 
 static bool is_sync_answer(const redisReply *reply)
 {
-    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 4 &&
            is_text(reply->element[0]) && reply->element[1]->type == REDIS_REPLY_ARRAY &&
            reply->element[1]->elements % 2 == 0 &&
-           reply->element[2]->type == REDIS_REPLY_ARRAY;
+           reply->element[2]->type == REDIS_REPLY_ARRAY &&
+           reply->element[3]->type == REDIS_REPLY_INTEGER;
 }
 
 static void learn_epoch(struct cluster *cluster, struct span epoch)
@@ -242,11 +252,22 @@ static void learn_epoch(struct cluster *cluster, struct span epoch)
                    epoch.at);
 }
 
+/*
+ * Redis has lost marks, perhaps, or got old ones back. Who had set them, and cannot reach
+ * it to do so again, relies on them for doubt_ms: what was fetched until then is old.
+ */
+static void learn_doubt(struct cluster *cluster, bool is_in_doubt)
+{
+    if (cluster->is_in_doubt && !is_in_doubt)
+        distrust_all(cluster);
+    cluster->is_in_doubt = is_in_doubt;
+}
+
 static void note_marks_renewed(struct cluster *cluster)
 {
     for (struct mark *mark = cluster->marks.first; mark != NULL; mark = mark->next) {
         if (mark->is_renewed)
-            mark->until_ms = cluster->sync_sent_ms + cluster->mark_ms;
+            mark->until_ms = cluster->sync_sent_ms + cluster->doubt_ms;
     }
 }
 
@@ -261,6 +282,7 @@ static void on_synced(void *owner, const redisReply *reply, const char *why)
         return;
     }
     learn_epoch(cluster, text_of(reply->element[0]));
+    learn_doubt(cluster, reply->element[3]->integer > 0);
     for (size_t i = 0; i < reply->element[1]->elements; i += 2)
         learn_generation(cluster, reply->element[1]->element[i],
                          reply->element[1]->element[i + 1]);
@@ -295,7 +317,7 @@ static bool add_members(const struct cluster *cluster, const struct mark *mark,
 
 static bool send_sync(struct cluster *cluster, struct text *members)
 {
-    char epoch[STAMP_HEX + 1], stamp[STAMP_HEX + 1], mark_ms[24];
+    char epoch[STAMP_HEX + 1], stamp[STAMP_HEX + 1], mark_ms[24], doubt_ms[24];
     struct words words;
 
     if (!make_hex(epoch, STAMP_HEX) || !make_hex(stamp, STAMP_HEX))
@@ -304,6 +326,7 @@ static bool send_sync(struct cluster *cluster, struct text *members)
     add_word(&words, span_of(stamp));
     add_word(&words, span_of(epoch));
     add_word(&words, to_text(mark_ms, sizeof(mark_ms), cluster->mark_ms));
+    add_word(&words, to_text(doubt_ms, sizeof(doubt_ms), cluster->doubt_ms));
     for (struct mark *mark = cluster->marks.first; mark != NULL; mark = mark->next)
         mark->is_renewed = !mark->is_over && add_members(cluster, mark, members, &words);
     cluster->sync_sent_ms = clock_monotonic_ms();
@@ -418,7 +441,8 @@ static void on_raised(void *owner, const redisReply *reply)
                        span_make(text.at + GATEWAY_HEX + 3, text.len - GATEWAY_HEX - 3));
     if (scope == GENERATIONS_NO_SCOPE)
         return;
-    generations_mark(cluster->generations, scope, text.at[GATEWAY_HEX + 1] == '1');
+    generations_mark(cluster->generations, scope,
+                     text.at[GATEWAY_HEX + 1] == '1' || cluster->is_in_doubt);
     if (memcmp(text.at, cluster->gateway, GATEWAY_HEX) != 0)
         generations_raise(cluster->generations, scope);
 }
@@ -506,7 +530,7 @@ static void finish_begin(struct cluster_errand *errand, const char *why)
         return;
     }
     (void)atomic_fetch_add(&cluster->raised, 1);
-    mark->until_ms = errand->sent_ms + cluster->mark_ms;
+    mark->until_ms = errand->sent_ms + cluster->doubt_ms;
     bring_back(errand, CLUSTER_DONE);
 }
 
@@ -736,7 +760,7 @@ struct cluster *cluster_start(const struct config_cluster *config,
                               struct error *error)
 {
     struct cluster *cluster = calloc(1, sizeof(*cluster));
-    int64_t least_ms = 5 * config->max_staleness_ms;
+    int64_t least_ms = MARK_STALENESSES * config->max_staleness_ms;
 
     if (cluster == NULL) {
         (void)error_set(error, "out of memory");
@@ -745,6 +769,7 @@ struct cluster *cluster_start(const struct config_cluster *config,
     cluster->config = config;
     cluster->generations = generations;
     cluster->hold_ms = hold_ms;
+    cluster->doubt_ms = DOUBT_STALENESSES * config->max_staleness_ms;
     cluster->mark_ms = hold_ms > least_ms ? hold_ms : least_ms;
     if (prepare(cluster, error) && start_thread(cluster, error))
         return cluster;

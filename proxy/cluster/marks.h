@@ -14,7 +14,8 @@ struct mark {
     struct mark *next;
     char id[CLUSTER_ID_HEX + 1];
     uint64_t scopes[CLUSTER_SCOPE_WORDS];
-    int64_t until_ms; /* it stands in Redis at least until then; monotonic */
+    int64_t until_ms; /* it stands in Redis until then, or all know that marks may be
+                       * missing there; monotonic */
     bool is_renewed;  /* by the sync that is under way */
     bool is_over;     /* the change has ended, but Redis could not be told */
     bool is_known;    /* and how */

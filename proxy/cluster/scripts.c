@@ -16,26 +16,32 @@
     "  redis.call('PUBLISH', ARGV[1], ARGV[2] .. '\\n' .. left .. '\\n' .. scope)\n"     \
     "end\n"
 
-const struct span script_sync =
-    SPAN(NOW_MS RAISE
-         "local epoch = redis.call('HGET', KEYS[1], 'epoch')\n"
-         "if not epoch then\n"
-         "  epoch = ARGV[4]\n"
-         "  redis.call('HSET', KEYS[1], 'epoch', epoch)\n"
-         "end\n"
-         "for i = 6, #ARGV do redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[i]) end\n"
-         "local over = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)\n"
-         "for _, member in ipairs(over) do redis.call('ZREM', KEYS[2], member) end\n"
-         "for _, member in ipairs(over) do raise(string.match(member, '^[^\\n]*')) end\n"
-         "local scopes = {}\n"
-         "local all = redis.call('HGETALL', KEYS[1])\n"
-         "for i = 1, #all, 2 do\n"
-         "  if string.sub(all[i], 1, 2) == 's:' then\n"
-         "    scopes[#scopes + 1] = all[i]\n"
-         "    scopes[#scopes + 1] = all[i + 1]\n"
-         "  end\n"
-         "end\n"
-         "return {epoch, scopes, redis.call('ZRANGE', KEYS[2], 0, -1)}\n");
+const struct span script_sync = SPAN(
+    NOW_MS RAISE
+    "local epoch = redis.call('HGET', KEYS[1], 'epoch')\n"
+    "local lost = tonumber(redis.call('HGET', KEYS[1], 'lost') or 0)\n"
+    "local info, server = redis.pcall('INFO', 'server'), nil\n"
+    "if type(info) == 'string' then server = string.match(info, 'run_id:(%x+)') end\n"
+    "server = server or ''\n"
+    "if not epoch or redis.call('HGET', KEYS[1], 'server') ~= server then\n"
+    "  epoch, lost = epoch or ARGV[4], now\n"
+    "  redis.call('HSET', KEYS[1], 'epoch', epoch, 'server', server,\n"
+    "             'lost', string.format('%.0f', lost))\n"
+    "end\n"
+    "local doubt = math.min(math.max(lost + ARGV[6] - now, 0), tonumber(ARGV[6]))\n"
+    "for i = 7, #ARGV do redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[i]) end\n"
+    "local over = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)\n"
+    "for _, member in ipairs(over) do redis.call('ZREM', KEYS[2], member) end\n"
+    "for _, member in ipairs(over) do raise(string.match(member, '^[^\\n]*')) end\n"
+    "local scopes = {}\n"
+    "local all = redis.call('HGETALL', KEYS[1])\n"
+    "for i = 1, #all, 2 do\n"
+    "  if string.sub(all[i], 1, 2) == 's:' then\n"
+    "    scopes[#scopes + 1] = all[i]\n"
+    "    scopes[#scopes + 1] = all[i + 1]\n"
+    "  end\n"
+    "end\n"
+    "return {epoch, scopes, redis.call('ZRANGE', KEYS[2], 0, -1), doubt}\n");
 
 const struct span script_raise =
     SPAN(NOW_MS RAISE "for i = 6, #ARGV do\n"

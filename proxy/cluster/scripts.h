@@ -4,7 +4,9 @@
  * one moment.
  *
  *   PREFIXgenerations  hash: "epoch" is the data's own name, made anew when it was lost;
- *                      "s:SCOPE" the scope's generation, "COUNTER-STAMP"
+ *                      "s:SCOPE" the scope's generation, "COUNTER-STAMP"; "server" the
+ *                      run of Redis that has the data (its run_id), "lost" when (of
+ *                      Redis, ms) it got it: marks may have been lost then
  *   PREFIXchanges      sorted set: a member "SCOPE\nGATEWAY\nID" for each change under
  *                      way, by the time (of Redis, ms) at which its mark expires
  *   PREFIXrate:NAME    a bucket: when it is full again, microseconds of Redis's clock
@@ -19,10 +21,10 @@
 #include "base/span.h"
 
 /*
- * KEYS generations changes; ARGV channel gateway stamp epoch-if-none mark-ms, and then a
- * member for each of the gateway's own changes, whose marks are made to last so much
- * longer. Marks that have expired raise. Answers: epoch, {"s:SCOPE", generation, ...},
- * {member, ...}.
+ * KEYS generations changes; ARGV channel gateway stamp epoch-if-none mark-ms doubt-ms,
+ * and then a member for each of the gateway's own changes, whose marks are made to last
+ * so much longer. Marks that have expired raise. Answers: epoch, {"s:SCOPE", generation,
+ * ...}, {member, ...}, and how long (ms, doubt-ms at most) marks may still be missing.
  */
 extern const struct span script_sync;
 

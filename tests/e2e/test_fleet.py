@@ -199,6 +199,39 @@ def test_a_redis_that_is_restored_from_an_old_copy_never_brings_old_answers_back
     wait_until(lambda: number(fleet[1].look()) > old, "the other gateway to ask again")
 
 
+@pytest.mark.parametrize("loss", ["flush", "restart"])
+def test_marks_that_redis_lost_hold_for_those_who_cannot_set_them_again(make_fleet, loss):
+    fleet = make_fleet(2, has_relay=True)
+    stored_everywhere(fleet)
+    release = threading.Event()
+    fleet.script.answers[b"/v1/things"] = [Answer(after=release)]
+    with fleet[0].connect() as client:
+        client.send(fleet[0].request(b"POST /v1/things HTTP/1.1", b"Content-Length: 0"))
+        wait_until(lambda: fleet.script.seen.get(b"/v1/things"), "the change at the origin")
+        fleet.relay.cut()
+        old = number(fleet[1].look())
+        if loss == "flush":
+            fleet.redis.flush()
+        else:
+            fleet.redis.kill()
+            fleet.redis.start()
+        wait_until(lambda: "has lost its data" in fleet[1].gateway.stderr(), "the loss to be seen")
+        wait_until(fleet[1].is_together, "the other gateway to hear from Redis")
+        before = [number(fleet[1].look()) for _ in range(3)][-1]
+        assert before > old
+        release.set()
+        answer = client.read_response()
+    answered = time.monotonic()
+    wait_until(lambda: time.monotonic() > answered + STALENESS, "the bound")
+    if answer.status == 200:
+        assert number(fleet[1].look()) > before, "from before a change that was answered"
+    else:
+        assert_gateway_error(answer, 502, 503)
+    fleet.relay.mend()
+    fleet.wait_together()
+    stored_everywhere(fleet)
+
+
 def test_a_redis_that_is_full_refuses_changes_and_nothing_else(make_fleet):
     fleet = make_fleet(1)
     stored_everywhere(fleet)

@@ -7,6 +7,7 @@ from support.cache import FRESH, OPERATIONS, Answer, Script, assert_forwarded, a
 from support.gateway import Gateway, merged
 from support.origin import Origin
 from support.redis import Redis
+from support.redis_relay import RedisRelay
 from support.stage import Stage
 from support.waiting import wait_until
 
@@ -45,14 +46,18 @@ class Member(Stage):
 
 
 class Fleet:
-    def __init__(self, binary, folders, count, config, redis):
+    """The first gateway reaches Redis through the relay if there shall be one."""
+
+    def __init__(self, binary, folders, count, config, redis, has_relay=False):
         self.redis = redis
+        self.relay = RedisRelay(redis.port) if has_relay else None
         self.origin = Origin()
         self.script = Script()
         self.origin.answer = self.script
         self.members = []
-        for _ in range(count):
-            cluster = {"redis": redis.url, "max_staleness": f"{int(STALENESS * 1000)}ms"}
+        for number in range(count):
+            url = self.relay.url if has_relay and number == 0 else redis.url
+            cluster = {"redis": url, "max_staleness": f"{int(STALENESS * 1000)}ms"}
             own = merged({"cluster": cluster}, config)
             self.members.append(Member(binary, folders.mktemp("member"), self.origin, own))
 
@@ -78,6 +83,8 @@ class Fleet:
         with ExitStack() as ends:
             ends.callback(self.redis.stop)
             ends.callback(self.origin.stop)
+            if self.relay:
+                ends.callback(self.relay.stop)
             for member in self.members:
                 ends.callback(member.stop)
 
@@ -86,12 +93,12 @@ class Fleet:
 def make_fleet(binary, tmp_path_factory):
     with ExitStack() as fleets:
 
-        def make(count=2, config=None, redis=None, start=True):
+        def make(count=2, config=None, redis=None, start=True, has_relay=False):
             redis = redis or Redis(tmp_path_factory.mktemp("redis"))
-            fleet = Fleet(binary, tmp_path_factory, count, config or {}, redis)
+            fleet = Fleet(binary, tmp_path_factory, count, config or {}, redis, has_relay)
             fleets.callback(fleet.stop)
             if start:
-                redis.start()
+                redis.start().settle()
                 fleet.start().wait_together()
             return fleet
 

@@ -56,6 +56,14 @@ class Redis:
             sock.sendall(command)
             return sock.makefile("rb").readline().strip().decode()[1:]
 
+    def settle(self, prefix="psgate:"):
+        """Makes a fleet's data look as if it had been here for long, so that it is trusted at once."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE) as sock:
+            sock.sendall(b"INFO server\r\n")
+            run = next(line for line in sock.makefile("rb") if line.startswith(b"run_id:"))
+        run = run.strip().removeprefix(b"run_id:").decode()
+        self.ask("HSET", prefix + "generations", "epoch", "0123456789abcdef", "server", run, "lost", "0")
+
     def flush(self):
         assert self.ask("FLUSHALL") == "OK"
 
