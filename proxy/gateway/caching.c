@@ -504,7 +504,7 @@ static void ask_upstream(struct exchange *exchange)
         caching->outcome = CACHE_OUTCOME_EXPIRED;
         caching->forward_reason = "stale";
     }
-    if (!is_trusted(exchange)) {
+    if (!caching->is_trusted) {
         go_upstream(exchange); /* what others wait for may have begun before a change */
     } else if (demands_own_fetch(exchange)) {
         caching->outcome = CACHE_OUTCOME_BYPASS;
@@ -535,9 +535,11 @@ void caching_begin(struct exchange *exchange)
         return;
     }
     caching->role = CACHING_FETCH;
+    caching->is_trusted =
+        is_trusted(exchange); /* first: coming back raises, then trusts */
     note_generations(exchange, now_ms);
     caching->stored = look_up(exchange);
-    if (caching->stored == NULL || !is_trusted(exchange)) {
+    if (caching->stored == NULL || !caching->is_trusted) {
         ask_upstream(exchange);
         return;
     }

@@ -39,7 +39,9 @@ struct caching {
     uint64_t generation, credential_generation,
         target_generation; /* when the fetch, or the wait, began */
     struct cache_entry
-        *stored; /* what was found and will not do without asking, or NULL */
+        *stored;     /* what was found and will not do without asking, or NULL */
+    bool is_trusted; /* all was known that others had raised, before generations were read
+                      */
 
     struct flight *flight; /* led by this exchange, or NULL */
     struct flight_waiter waiter;
