@@ -54,6 +54,7 @@ struct cluster {
     char known[GENERATIONS_SCOPES][VALUE_BYTES]; /* as Redis last had them; "": unknown */
     bool is_syncing, is_pinging;
     bool is_told_away; /* the log says that Redis is away */
+    int64_t away_ms;   /* since then */
 
     /* When what was answered since was asked; 0: not since the link came up. */
     int64_t sync_sent_ms, synced_ms, ping_sent_ms, pinged_ms;
@@ -91,10 +92,11 @@ static void note_heard(struct cluster *cluster)
 
     if (since_ms == 0)
         return;
-    if (cluster->is_told_away)
+    if (cluster->is_told_away && since_ms >= cluster->away_ms) {
         log_info("cluster: Redis at %s is back: stored answers are trusted again",
                  cluster->config->redis);
-    cluster->is_told_away = false;
+        cluster->is_told_away = false;
+    }
     atomic_store(&cluster->heard_ms, since_ms);
     atomic_store(&cluster->current_until_ms,
                  since_ms + cluster->config->max_staleness_ms);
@@ -113,6 +115,7 @@ static void on_down(struct cluster *cluster, const char *why)
     if (cluster->is_told_away || atomic_load(&cluster->is_stopping))
         return;
     cluster->is_told_away = true;
+    cluster->away_ms = clock_monotonic_ms();
     log_warn("cluster: Redis at %s is away: %s; stored answers are asked about before "
              "they are used, changes that would make others' stored answers old are "
              "answered 503, rates are counted here alone (start it, or look at the "
@@ -187,6 +190,8 @@ static struct span text_of(const redisReply *reply)
     return span_make(reply->str, reply->len);
 }
 
+static const char not_asked_for[] = "its answer is not what was asked for";
+
 /* A scope's generation; one that is not as it was raises ours. */
 static void learn_generation(struct cluster *cluster, const redisReply *name,
                              const redisReply *value)
@@ -234,7 +239,8 @@ static void learn_marks(struct cluster *cluster, const redisReply *members)
 static bool is_sync_answer(const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_ARRAY && reply->elements == 4 &&
-           is_text(reply->element[0]) && reply->element[1]->type == REDIS_REPLY_ARRAY &&
+           is_text(reply->element[0]) && reply->element[0]->len == STAMP_HEX &&
+           reply->element[1]->type == REDIS_REPLY_ARRAY &&
            reply->element[1]->elements % 2 == 0 &&
            reply->element[2]->type == REDIS_REPLY_ARRAY &&
            reply->element[3]->type == REDIS_REPLY_INTEGER;
@@ -278,7 +284,7 @@ static void on_synced(void *owner, const redisReply *reply, const char *why)
     cluster->is_syncing = false;
     if (reply == NULL || !is_sync_answer(reply)) {
         cluster->synced_ms = 0;
-        on_down(cluster, reply == NULL ? why : "its answer is not what was asked for");
+        on_down(cluster, reply == NULL ? why : not_asked_for);
         return;
     }
     learn_epoch(cluster, text_of(reply->element[0]));
@@ -333,14 +339,30 @@ static bool send_sync(struct cluster *cluster, struct text *members)
     return link_send(cluster->commands, words.list, words.count, on_synced, cluster);
 }
 
+/* A link whose other end does not do what it must is made anew. */
+static void reject(struct cluster *cluster, struct link *link, const char *why)
+{
+    on_down(cluster, why);
+    if (link_is_up(link))
+        link_break(link, why);
+}
+
+/* What Redis answers on a connection that listens. */
+static bool is_list_with(const redisReply *reply, struct span first)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+           is_text(reply->element[0]) && span_equal(text_of(reply->element[0]), first);
+}
+
 static void on_pong(void *owner, const redisReply *reply, const char *why)
 {
     struct cluster *cluster = owner;
 
-    (void)why; /* the link's end says it */
     cluster->is_pinging = false;
-    if (reply == NULL)
+    if (reply == NULL || !is_list_with(reply, SPAN("pong"))) {
+        reject(cluster, cluster->events, reply == NULL ? why : not_asked_for);
         return;
+    }
     cluster->pinged_ms = cluster->ping_sent_ms;
     note_heard(cluster);
 }
@@ -398,12 +420,13 @@ static void on_subscribed(void *owner, const redisReply *reply, const char *why)
 {
     struct cluster *cluster = owner;
 
-    if (reply == NULL) {
-        link_break(cluster->events, why);
+    if (reply == NULL || !is_list_with(reply, SPAN("subscribe"))) {
+        reject(cluster, cluster->events, reply == NULL ? why : not_asked_for);
         return;
     }
     distrust_all(cluster);
-    send_ping(cluster);
+    if (!cluster->is_pinging)
+        send_ping(cluster);
 }
 
 static void on_events_up(void *owner)

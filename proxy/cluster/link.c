@@ -116,10 +116,13 @@ static void go_down(struct link *link, const char *why)
 
 void link_break(struct link *link, const char *why)
 {
-    if (link->is_reading)
-        link->must_break = why;
-    else if (link->is_connected)
+    if (link->is_reading) {
+        if (why != link->why)
+            (void)snprintf(link->why, sizeof(link->why), "%s", why);
+        link->must_break = link->why;
+    } else if (link->is_connected) {
         go_down(link, why);
+    }
 }
 
 void link_stop(struct link *link)
@@ -221,6 +224,14 @@ static bool is_push(const struct link *link, const redisReply *reply)
            strcmp(kind->str, "message") == 0;
 }
 
+/* What serves us is tried again soon once it is gone. */
+static void take_answer(struct link *link, const redisReply *reply)
+{
+    if (link->is_up)
+        link->pause_ms = LEAST_PAUSE_MS;
+    answer_pending(link, reply, NULL);
+}
+
 static void take_reply(struct link *link, const redisReply *reply)
 {
     if (is_push(link, reply))
@@ -230,7 +241,7 @@ static void take_reply(struct link *link, const redisReply *reply)
     else if (reply->type == REDIS_REPLY_ERROR)
         answer_pending(link, NULL, reply->str);
     else
-        answer_pending(link, reply, NULL);
+        take_answer(link, reply);
 }
 
 /* Tells every whole reply that has come. */
@@ -290,7 +301,6 @@ static void on_readable(void *owner)
 static void come_up(struct link *link)
 {
     link->is_up = true;
-    link->pause_ms = LEAST_PAUSE_MS;
     link->events->on_up(link->owner);
 }
 
@@ -307,13 +317,14 @@ static void on_ready(void *owner, const redisReply *reply, const char *why)
     }
 }
 
-/* A password or a database that is refused; the connection is of no use then. */
-static void on_introduced(void *owner, const redisReply *reply, const char *why)
+/* Of Redis's words about AUTH just the first, as some repeat what was sent. */
+static void on_let_in(void *owner, const redisReply *reply, const char *why)
 {
     struct link *link = owner;
 
-    if (reply == NULL && link->is_reading && link->must_break == NULL) {
-        (void)snprintf(link->why, sizeof(link->why), "it refuses us: %s", why);
+    if (reply == NULL && link->is_reading) {
+        (void)snprintf(link->why, sizeof(link->why), "it refuses the password (%.*s)",
+                       (int)strcspn(why, " "), why);
         link->must_break = link->why;
     }
 }
@@ -326,7 +337,7 @@ static bool introduce(struct link *link)
 
     if (target->password != NULL) {
         words[1] = secret_span(target->password);
-        if (!send_command(link, words, 2, on_introduced, link))
+        if (!send_command(link, words, 2, on_let_in, link))
             return false;
     }
     (void)snprintf(number, sizeof(number), "%d", target->config->database);

@@ -69,8 +69,10 @@ typedef void link_answer(void *owner, const redisReply *reply, const char *why);
 bool link_send(struct link *link, const struct span *words, int count,
                link_answer *answer, void *owner) MUST_CHECK;
 
-/* Gives the connection up: something on it was not as it must be. Not from within an
- * answer. */
+/*
+ * Gives the connection up: something on it was not as it must be. Within an answer only
+ * while the link is up: at the end of the answers that have come.
+ */
 void link_break(struct link *link, const char *why);
 
 #endif
