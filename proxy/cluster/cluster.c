@@ -632,15 +632,23 @@ static void retry_ends(struct cluster *cluster)
     }
 }
 
+/* A bucket is never further from being full than when it is empty. */
+static bool is_take_answer(const redisReply *reply, const struct cluster_errand *errand)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+           reply->element[0]->type == REDIS_REPLY_INTEGER &&
+           reply->element[1]->type == REDIS_REPLY_INTEGER &&
+           reply->element[1]->integer >= 0 &&
+           reply->element[1]->integer / errand->interval_us <= errand->burst;
+}
+
 static void on_taken(void *owner, const redisReply *reply, const char *why)
 {
     struct cluster_errand *errand = owner;
     struct cluster *cluster = errand->cluster;
 
     (void)why;
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        reply->element[0]->type != REDIS_REPLY_INTEGER ||
-        reply->element[1]->type != REDIS_REPLY_INTEGER) {
+    if (reply == NULL || !is_take_answer(reply, errand)) {
         (void)atomic_fetch_add(&cluster->take_failed, 1);
         bring_back(errand, CLUSTER_FAILED);
         return;
