@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "audit/trail.h"
+#include "base/clock.h"
 #include "base/log_output.h"
+#include "cluster/cluster.h"
 #include "gateway/health.h"
 #include "net/tls.h"
 
@@ -260,6 +262,45 @@ static void add_audit(struct text *out, struct audit_trail *trail)
                 "Records that syslog could not be given.", numbers.syslog.dropped);
 }
 
+/* The fleet */
+
+static void add_results(struct text *out, const char *name, const char *help,
+                        uint64_t done, uint64_t failed)
+{
+    begin(out, name, "counter", help);
+    text_add_format(out, "%s{result=\"done\"} %llu\n%s{result=\"failed\"} %llu\n", name,
+                    (unsigned long long)done, name, (unsigned long long)failed);
+}
+
+static void add_cluster(struct text *out, const struct cluster *cluster)
+{
+    struct cluster_state state;
+    int64_t heard_ms = 0;
+
+    if (cluster == NULL)
+        return;
+    state = cluster_state(cluster, clock_monotonic_ms());
+    if (state.heard_ms_ago >= 0)
+        heard_ms = clock_wall_ms() - state.heard_ms_ago;
+    add_gauge(
+        out, "psgate_cluster_current",
+        "0: Redis was not heard within max_staleness, stored answers are asked about "
+        "before each use.",
+        state.is_current);
+    begin(out, "psgate_cluster_heard_timestamp_seconds", "gauge",
+          "When all was last known that other gateways had raised; 0: never.");
+    text_add(out, SPAN("psgate_cluster_heard_timestamp_seconds "));
+    add_micros(out, (uint64_t)heard_ms * 1000);
+    add_results(out, "psgate_cluster_raises_total",
+                "Beginnings and ends of changes that Redis was told, or could not be.",
+                state.raised, state.raise_failed);
+    add_results(out, "psgate_cluster_tokens_total",
+                "Tokens asked of Redis; failed: counted by this gateway alone.",
+                state.taken, state.take_failed);
+    add_counter(out, "psgate_cluster_connections_total",
+                "Connections to Redis for commands.", state.connected);
+}
+
 /* The process */
 
 static unsigned count_descriptors(void)
@@ -380,6 +421,7 @@ void show_metrics(struct gateway *gateway, int64_t started_ms, struct text *out)
     add_gauge(out, "psgate_cache_memory_bytes", "cache.memory: the most they may take.",
               (uint64_t)snapshot->config->cache.memory_bytes);
     add_audit(out, shared->trail);
+    add_cluster(out, shared->cluster);
     add_configuration(out, gateway, snapshot);
     add_process(out, started_ms);
     snapshot_unref(snapshot);

@@ -5,6 +5,7 @@
 #include "admin/tally.h"
 #include "audit/trail.h"
 #include "base/clock.h"
+#include "cluster/cluster.h"
 #include "gateway/health.h"
 
 /* 0: never. */
@@ -252,6 +253,24 @@ static json_t *show_audit(struct audit_trail *trail)
     return shown;
 }
 
+/* The fleet; null: a gateway alone. */
+static json_t *show_cluster(const struct cluster *cluster)
+{
+    struct cluster_state state;
+    int64_t heard_ms = 0;
+    json_t *shown;
+
+    if (cluster == NULL)
+        return json_null();
+    state = cluster_state(cluster, clock_monotonic_ms());
+    if (state.heard_ms_ago >= 0)
+        heard_ms = clock_wall_ms() - state.heard_ms_ago;
+    shown = json_object();
+    put(shown, "state", json_string(state.is_current ? "ok" : "away"));
+    put(shown, "last_heard", time_or_null(heard_ms));
+    return shown;
+}
+
 json_t *show_status(struct gateway *gateway, const struct history *history,
                     int64_t started_ms)
 {
@@ -277,6 +296,7 @@ json_t *show_status(struct gateway *gateway, const struct history *history,
     put(status, "upstream", show_upstream(snapshot, shared->health));
     put(status, "credentials", show_credentials(snapshot));
     put(status, "audit", show_audit(shared->trail));
+    put(status, "cluster", show_cluster(shared->cluster));
     snapshot_unref(snapshot);
     if (is_whole)
         return status;

@@ -37,6 +37,8 @@ METRICS = {
     "psgate_clients_rejected_total": {"reason"},
     "psgate_config_last_reload_successful": set(),
     "psgate_certificate_expiry_timestamp_seconds": {"listener"},
+    "psgate_cluster_current": set(),
+    "psgate_cluster_raises_total": {"result"},
     "psgate_log_dropped_total": set(),
     "psgate_build_info": {"version"},
 }
@@ -121,7 +123,7 @@ def scraped(binary, tmp_path_factory):
     gateway = Gateway(binary, folder, "http://127.0.0.1:1")
     gateway.write_config(merged(gateway.config, {
         "listen": [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "tls": tls}], "audit": {"directory": "audit"},
-        "admin": {"address": f"unix:{authority.folder / 'admin.sock'}"}}))
+        "cluster": {"redis": "redis://127.0.0.1:1"}, "admin": {"address": f"unix:{authority.folder / 'admin.sock'}"}}))
     token = gateway.add_client("tester")
     gateway.start("--sandbox")
     try:

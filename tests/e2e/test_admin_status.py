@@ -13,7 +13,7 @@ from support.waiting import wait_until
 pytest_plugins = ["support.admin"]
 
 STATUS = set("version now started workers config_generation ready reasons connections requests_in_flight requests history"
-             " operations cache upstream credentials audit".split())
+             " operations cache upstream credentials audit cluster".split())
 
 
 def time_of(text):

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from support.admin import endpoint, unix
 from support.fleet import FRESH, STALENESS, Answer, assert_hit, cache_status, make_fleet  # noqa: F401
 from support.redis import Redis
 from support.stage import assert_gateway_error
@@ -99,6 +100,30 @@ def test_a_change_with_an_unknown_end_holds_storing_everywhere(make_fleet):
     never.set()
     wait_until(lambda: all("hit" in repr(member.look(b"held").value("Cache-Status")) for member in fleet),
                "hits after the hold")
+
+
+def test_metrics_and_status_tell_of_redis(make_fleet):
+    fleet = make_fleet(1, start=False)
+    member = fleet[0]
+    member.gateway.write_config(member.gateway.config | unix(member.gateway.folder / "admin.sock"))
+    fleet.redis.start().settle()
+    fleet.start().wait_together()
+    door = endpoint(member.gateway)
+
+    def told(name, **labels):
+        return door.metrics().value("psgate_cluster_" + name, **labels)
+
+    assert member.change().status == 200
+    wait_until(lambda: told("raises_total", result="done") == 2, "a beginning and an end")
+    assert told("raises_total", result="failed") == 0 and told("current") == 1 and told("connections_total") == 1
+    assert abs(time.time() - told("heard_timestamp_seconds")) < 10
+    assert door.json(b"/api/status")["cluster"]["state"] == "ok"
+    fleet.redis.kill()
+    fleet.wait_away()
+    assert_gateway_error(member.change(), 503)
+    assert told("raises_total", result="failed") == 1 and told("current") == 0
+    status = door.json(b"/api/status")["cluster"]
+    assert status["state"] == "away" and status["last_heard"].endswith("Z")
 
 
 # -- Redis away -------------------------------------------------------------------------------------------
