@@ -6,13 +6,12 @@
 #include <sys/un.h>
 
 #include "base/clock.h"
+#include "cluster/replies.h"
 #include "net/deadline.h"
 #include "net/stream.h"
 
 enum {
-    MOST_WORDS = 600,     /* of a command */
-    MOST_ELEMENTS = 4096, /* of a reply's list */
-    MOST_REPLY_BYTES = 1024 * 1024,
+    MOST_WORDS = 600, /* of a command */
     LEAST_PAUSE_MS = 50,
     MOST_PAUSE_MS = 1000,
 };
@@ -36,7 +35,7 @@ struct link {
     bool is_up;
     bool is_reading;        /* replies are being told: the stream must stay */
     const char *must_break; /* why, as soon as that is over; NULL: it need not */
-    redisReader *reader;
+    struct replies *replies;
     struct pending *first, **last;
     struct deadline patience; /* of the first pending command, or of the connection */
     struct deadline pause;    /* until the next attempt */
@@ -95,8 +94,8 @@ static void drop_connection(struct link *link, const char *why)
     if (link->is_connected)
         stream_close(&link->stream);
     link->is_connected = link->is_up = false;
-    redisReaderFree(link->reader);
-    link->reader = NULL;
+    replies_free(link->replies);
+    link->replies = NULL;
     deadline_lift(&link->patience);
     while (link->first != NULL)
         answer_pending(link, NULL, why);
@@ -247,21 +246,15 @@ static void take_reply(struct link *link, const redisReply *reply)
 /* Tells every whole reply that has come. */
 static void take_replies(struct link *link)
 {
-    void *reply = NULL;
+    redisReply *reply;
 
     link->is_reading = true;
-    while (link->must_break == NULL) {
-        if (redisReaderGetReply(link->reader, &reply) != REDIS_OK)
-            link->must_break = "it does not speak the Redis protocol";
-        if (link->must_break != NULL || reply == NULL)
-            break;
+    while (link->must_break == NULL &&
+           replies_next(link->replies, &reply, &link->must_break) == REPLIES_ONE) {
         take_reply(link, reply);
         freeReplyObject(reply);
-        reply = NULL;
     }
     link->is_reading = false;
-    if (link->reader->len - link->reader->pos > MOST_REPLY_BYTES)
-        link->must_break = "its answer is too large";
 }
 
 static void on_readable(void *owner)
@@ -273,7 +266,7 @@ static void on_readable(void *owner)
     switch (
         stream_read(&link->stream, link->worker->scratch, WORKER_SCRATCH_BYTES, &got)) {
     case STREAM_OK:
-        if (redisReaderFeed(link->reader, link->worker->scratch, got) != REDIS_OK)
+        if (!replies_feed(link->replies, span_make(link->worker->scratch, got)))
             link->must_break = "out of memory";
         else
             take_replies(link);
@@ -372,36 +365,13 @@ static void on_failed(void *owner)
 static const struct stream_events stream_events = {on_open, on_readable, on_drained,
                                                    on_failed};
 
-/* hiredis's own makers of replies, but for the one below. One thread has all links. */
-static redisReplyObjectFunctions makers;
-static void *(*make_list)(const redisReadTask *task, int elements);
-
-/* A list of more elements than any answer of ours has is not made room for. */
-static void *make_short_list(const redisReadTask *task, int elements)
-{
-    return elements <= MOST_ELEMENTS ? make_list(task, elements) : NULL;
-}
-
-static redisReader *make_reader(void)
-{
-    redisReader *reader = redisReaderCreate();
-
-    if (reader == NULL)
-        return NULL;
-    make_list = reader->fn->createArray;
-    makers = *reader->fn;
-    makers.createArray = make_short_list;
-    reader->fn = &makers;
-    return reader;
-}
-
 static bool open_stream(struct link *link, const struct sockaddr *address,
                         socklen_t address_len, struct error *error)
 {
     SSL *ssl = NULL;
 
-    link->reader = make_reader();
-    if (link->reader == NULL)
+    link->replies = replies_new();
+    if (link->replies == NULL)
         return error_set(error, "out of memory");
     if (link->target->tls != NULL) {
         ssl = tls_client_connection(link->target->tls, error);

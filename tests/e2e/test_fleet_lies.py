@@ -12,10 +12,12 @@ LIES = {
     "another protocol": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
     "a huge string": b"$2147483646\r\nabc",
     "a string beyond all numbers": b"$99999999999999999999\r\nabc",
-    "an endless string": b"$1073741824\r\n" + b"x" * (3 << 20),
-    "an endless line": b"+" + b"x" * (3 << 20),
+    "an endless string": b"$1073741824\r\n" + b"x" * (5 << 20),
+    "an endless line": b"+" + b"x" * (5 << 20),
     "a huge list": b"*2147483647\r\n:1\r\n",
-    "a list that is too long": b"*4097\r\n" + b":1\r\n" * 4097,
+    "a list that is too long": b"*32769\r\n" + b":1\r\n" * 32769,
+    "long lists in a list": b"*4096\r\n" * 100000,
+    "long strings in a list": b"*32768\r\n" + bulk(b"x" * (1 << 20)) * 8,
     "a negative list": b"*-7\r\n",
     "lists in lists": b"*1\r\n" * 5000,
     "nothing": b"$-1\r\n",
@@ -32,7 +34,7 @@ LIES = {
 STEPS = ("SELECT", "SUBSCRIBE", "PING", "SYNC")
 # What a step takes for its answer whatever it says.
 HARMLESS = {("SELECT", lie) for lie in ("nothing", "no list", "an empty list", "a number", "a list of other things", "an odd list",
-                                        "a name that is too long", "a list that is too long")}
+                                        "a name that is too long")}
 
 
 def lying_fleet(make_fleet, lies):

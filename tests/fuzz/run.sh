@@ -74,7 +74,7 @@ dictionary_of() {
     request_head | response_head | fields) echo head ;;
     admission | target | matcher) echo target ;;
     body) echo body ;;
-    connection | connection_full) ;;
+    connection | connection_full | replies) ;;
     *) echo json ;;
     esac
 }
