@@ -193,6 +193,45 @@ START_TEST(too_many_scopes_are_refused)
 }
 END_TEST
 
+START_TEST(nothing_is_stored_while_another_gateway_has_marked_the_scope)
+{
+    generations_mark(generations, members, true);
+    generations_mark(generations, members, true);
+    ck_assert(!may_store(members, now(members), NOW_MS));
+    ck_assert(may_store(session, now(session), NOW_MS));
+    generations_mark(generations, members, false); /* it says how it is, not how many */
+    ck_assert(may_store(members, now(members), NOW_MS));
+}
+END_TEST
+
+START_TEST(a_mark_and_a_change_of_ones_own_do_not_end_each_other)
+{
+    generations_mark(generations, members, true);
+    generations_begin_change(generations, members);
+    generations_end_change(generations, members, true, NOW_MS, HOLD_MS);
+    ck_assert(!may_store(members, now(members), NOW_MS));
+    generations_begin_change(generations, members);
+    generations_mark(generations, members, false);
+    ck_assert(!may_store(members, now(members), NOW_MS));
+    generations_end_change(generations, members, true, NOW_MS, HOLD_MS);
+    ck_assert(may_store(members, now(members), NOW_MS));
+}
+END_TEST
+
+START_TEST(a_mark_raises_nothing_and_a_raise_marks_nothing)
+{
+    uint64_t before = now(members);
+
+    generations_mark(generations, members, true);
+    generations_mark(generations, members, false);
+    ck_assert_uint_eq(now(members), before);
+    generations_raise(generations, members);
+    ck_assert_uint_eq(now(members), before + 1);
+    ck_assert(!may_store(members, before, NOW_MS));
+    ck_assert(may_store(members, before + 1, NOW_MS));
+}
+END_TEST
+
 static void *change_often(void *arg)
 {
     (void)arg;
@@ -236,6 +275,9 @@ int main(void)
     tcase_add_test(rules, a_thousand_holds_at_once_store_nothing_before_the_last_is_over);
     tcase_add_test(rules, scopes_do_not_touch_each_other);
     tcase_add_test(rules, a_target_has_a_generation_of_its_own);
+    tcase_add_test(rules, nothing_is_stored_while_another_gateway_has_marked_the_scope);
+    tcase_add_test(rules, a_mark_and_a_change_of_ones_own_do_not_end_each_other);
+    tcase_add_test(rules, a_mark_raises_nothing_and_a_raise_marks_nothing);
     tcase_add_test(rules, too_many_scopes_are_refused);
     tcase_add_test(rules, changes_of_many_threads_all_count);
     return run_suite(suite);
