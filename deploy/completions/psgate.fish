@@ -84,7 +84,7 @@ end
 complete -c psgate -n '__psgate_is serve' -l sandbox -d 'serve in front of a built-in sandbox'
 complete -c psgate -n '__psgate_is serve' -l unconfined -d 'keep files, system calls and capabilities within reach'
 
-complete -c psgate -n '__psgate_is check' -l offline -d 'do not contact the upstream'
+complete -c psgate -n '__psgate_is check' -l offline -d 'do not contact the upstream, nor Redis'
 complete -c psgate -n '__psgate_is check' -l explain -xa 'GET HEAD OPTIONS POST PUT PATCH DELETE' -d 'say what would be done with a request'
 complete -c psgate -n '__psgate_is check' -l client -xa '(__psgate_names)' -d 'whose request it is'
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "access/credential.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -18,7 +17,6 @@
 #include "net/deadline.h"
 
 enum {
-    RESOLVE_MS = 30000,
     MOST_WORDS = 512,
     GATEWAY_HEX = 16,
     STAMP_HEX = 16,
@@ -714,34 +712,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-static bool read_password(struct cluster *cluster, struct error *error)
-{
-    const char *path = cluster->config->password_file;
-
-    if (path == NULL)
-        return true;
-    cluster->target.password = credential_read_file(path, error);
-    return cluster->target.password != NULL;
-}
-
-static bool find_target(struct cluster *cluster, struct error *error)
-{
-    const struct config_cluster *config = cluster->config;
-    struct link_target *target = &cluster->target;
-
-    target->config = config;
-    if (!read_password(cluster, error))
-        return false;
-    if (config->host == NULL)
-        return true;
-    target->resolver = resolver_new(config->host, config->port, RESOLVE_MS, error);
-    if (target->resolver == NULL)
-        return false;
-    if (config->is_tls)
-        target->tls = tls_client_new(config->host, config->ca_file, error);
-    return !config->is_tls || target->tls != NULL;
-}
-
 static void name_keys(struct cluster *cluster)
 {
     const char *prefix = cluster->config->prefix;
@@ -756,7 +726,8 @@ static bool prepare(struct cluster *cluster, struct error *error)
 {
     int64_t patience_ms = cluster->config->max_staleness_ms;
 
-    if (!make_hex(cluster->gateway, GATEWAY_HEX) || !find_target(cluster, error))
+    if (!make_hex(cluster->gateway, GATEWAY_HEX) ||
+        !link_target_init(&cluster->target, cluster->config, error))
         return false;
     name_keys(cluster);
     cluster->worker = worker_new(0, error);
@@ -842,8 +813,6 @@ void cluster_free(struct cluster *cluster)
     link_free(cluster->commands);
     link_free(cluster->events);
     marks_clear(&cluster->marks);
-    resolver_free(cluster->target.resolver);
-    tls_client_free(cluster->target.tls);
-    secret_free(cluster->target.password);
+    link_target_fini(&cluster->target);
     free(cluster);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "access/credential.h"
 #include "base/clock.h"
 #include "cluster/replies.h"
 #include "net/deadline.h"
@@ -12,6 +13,7 @@
 
 enum {
     MOST_WORDS = 600, /* of a command */
+    RESOLVE_MS = 30000,
     LEAST_PAUSE_MS = 50,
     MOST_PAUSE_MS = 1000,
 };
@@ -32,7 +34,7 @@ struct link {
     int64_t patience_ms;
     struct stream stream;
     bool is_connected; /* stream is in use */
-    bool is_up;
+    bool is_up, was_answered;
     bool is_reading;        /* replies are being told: the stream must stay */
     const char *must_break; /* why, as soon as that is over; NULL: it need not */
     struct replies *replies;
@@ -70,9 +72,40 @@ struct link *link_new(struct worker *worker, const struct link_target *target,
     return link;
 }
 
+bool link_target_init(struct link_target *target, const struct config_cluster *config,
+                      struct error *error)
+{
+    *target = (struct link_target){.config = config};
+    if (config->password_file != NULL) {
+        target->password = credential_read_file(config->password_file, error);
+        if (target->password == NULL)
+            return false;
+    }
+    if (config->host == NULL)
+        return true;
+    target->resolver = resolver_new(config->host, config->port, RESOLVE_MS, error);
+    if (target->resolver == NULL)
+        return false;
+    if (config->is_tls)
+        target->tls = tls_client_new(config->host, config->ca_file, error);
+    return !config->is_tls || target->tls != NULL;
+}
+
+void link_target_fini(struct link_target *target)
+{
+    resolver_free(target->resolver);
+    tls_client_free(target->tls);
+    secret_free(target->password);
+}
+
 bool link_is_up(const struct link *link)
 {
     return link->is_up;
+}
+
+bool link_was_answered(const struct link *link)
+{
+    return link->was_answered;
 }
 
 /* The end of a connection */
@@ -343,6 +376,7 @@ static void on_open(void *owner)
 {
     struct link *link = owner;
 
+    link->was_answered = true;
     stream_want_read(&link->stream, true);
     if (!introduce(link))
         go_down(link, "out of memory");
@@ -358,6 +392,7 @@ static void on_failed(void *owner)
     struct link *link = owner;
     char why[200];
 
+    link->was_answered |= link->stream.fault != STREAM_CONNECT_FAILED;
     stream_describe_fault(&link->stream, why, sizeof(why));
     go_down(link, why);
 }

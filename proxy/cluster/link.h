@@ -29,6 +29,11 @@ struct link_target {
     struct secret *password;   /* NULL: none */
 };
 
+/* Reads the password and the authorities; fini is due even if it failed. */
+bool link_target_init(struct link_target *target, const struct config_cluster *config,
+                      struct error *error) MUST_CHECK;
+void link_target_fini(struct link_target *target);
+
 /* Told from the event loop. */
 struct link_events {
     /* Connected, let in, the database chosen: commands may be sent. */
@@ -55,6 +60,12 @@ void link_free(struct link *link);
 void link_start(struct link *link);
 
 bool link_is_up(const struct link *link);
+
+/*
+ * Whether something answered there since the start, though perhaps not as it must: the
+ * network is not at fault.
+ */
+bool link_was_answered(const struct link *link);
 
 /*
  * What Redis answered: reply is borrowed and never an error; or NULL, and why says what

@@ -19,7 +19,7 @@ static const char help[] =
     "--explain says instead what the gateway would do with a request of the client's,\n"
     "and which rule decides; offline. Exit status: 0 allowed, 1 refused.\n\n"
     "  -c, --config FILE  the configuration (default: " DEFAULT_CONFIG ")\n"
-    "      --offline      do not contact the upstream\n"
+    "      --offline      do not contact the upstream, nor Redis\n"
     "      --explain METHOD PATH  which request, such as GET /v1/teams/t1/users\n"
     "      --client NAME  whose request it is\n"
     "  -h, --help         this text\n";
@@ -60,6 +60,8 @@ static int check_parts(const struct snapshot *snapshot, bool is_offline)
     check_audit(&findings, snapshot);
     check_log(&findings, snapshot);
     check_upstream(&findings, snapshot, is_offline);
+    if (!is_offline)
+        check_cluster(&findings, snapshot);
     findings_print(&findings);
     print_verdict(&findings, snapshot);
     if (findings.failed)

@@ -30,6 +30,9 @@ void check_log(struct findings *findings, const struct snapshot *snapshot);
 void check_upstream(struct findings *findings, const struct snapshot *snapshot,
                     bool is_offline);
 
+/* The cluster's Redis; nothing where there is no cluster. */
+void check_cluster(struct findings *findings, const struct snapshot *snapshot);
+
 /*
  * What the parts that look at folders share. Makes a file in a folder, writes it out to
  * the disk and removes it; or a folder within a folder, and in that a file. An errno, or

@@ -4,11 +4,15 @@ import datetime
 import json
 import re
 import socket
+from contextlib import contextmanager
 
 import pytest
 from support import wire
 from support.disks import tmpfs  # noqa: F401
 from support.gateway import write_private
+from support.lying_redis import LyingRedis
+from support.origin import Origin
+from support.redis import Redis
 from support.terminal import run_on_terminal
 from support.tls_clients import Issuer
 
@@ -295,3 +299,71 @@ def test_a_pipe_gets_no_colour_and_standard_error_its_lines(gateway):
 def test_who_wants_no_colour_gets_none(gateway, environment):
     shown = on_terminal(gateway, environment=environment)
     assert "\x1b" not in shown.terminal and "ok       listen[0].address" in shown.terminal
+
+
+# -- the cluster ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def closing(server):
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def check_redis(gateway, url, **members):
+    """The row about Redis; everything else of the configuration is as it may be."""
+    rows, result = check(gateway, "-c", gateway.config_file, cluster={"redis": url, **members})
+    [row] = rows["cluster.redis"]
+    return row, result
+
+
+@pytest.fixture
+def redis(tmp_path):
+    redis = Redis(tmp_path, "--requirepass", "right-password")
+    yield redis
+    redis.stop()
+
+
+def test_a_redis_that_takes_us_in_is_good(gateway, redis):
+    redis.start()
+    write_private(gateway.folder / "password", "right-password\n")
+    row, _ = check_redis(gateway, redis.url, password_file="password")
+    assert row == ("ok", f"{redis.url} answers")
+
+
+@pytest.mark.parametrize("password, said", [("wrong-password", "it refuses the password (WRONGPASS)"),
+                                            (None, "it refuses us: NOAUTH Authentication required.")])
+def test_a_redis_that_refuses_us_is_a_problem(gateway, redis, password, said):
+    redis.start()
+    members = {}
+    if password:
+        write_private(gateway.folder / "password", password + "\n")
+        members = {"password_file": "password"}
+    row, result = check_redis(gateway, redis.url, **members)
+    assert row == ("problem", f"Redis is of no use: {said}") and result.returncode == 1
+    assert "wrong-password" not in result.stdout + result.stderr
+
+
+def test_a_redis_that_is_not_there_is_no_fault_of_the_configuration(gateway, redis):
+    row, _ = check_redis(gateway, redis.url)
+    assert row == ("warning", "not reached: Connection refused")
+
+
+def test_a_server_that_is_no_redis_is_a_problem(gateway):
+    with closing(LyingRedis()) as liar:
+        liar.lies = {"SELECT": b"HTTP/1.1 400 Bad Request\r\n\r\n"}
+        row, _ = check_redis(gateway, liar.url)
+        assert row == ("problem", "Redis is of no use: it does not speak the Redis protocol")
+
+
+def test_a_redis_with_a_wrong_certificate_is_a_problem(gateway, authority):
+    with closing(Origin(authority.server_context("wrong-name"))) as server:
+        row, _ = check_redis(gateway, f"rediss://localhost:{server.port}", ca_file=str(authority.ca_file))
+        assert row == ("problem", "Redis is of no use: hostname mismatch")
+
+
+def test_redis_is_not_asked_offline(gateway, redis):
+    rows, _ = check(gateway, cluster={"redis": redis.url})
+    assert "cluster.redis" not in rows
