@@ -7,6 +7,7 @@
 #include "config/address.h"
 #include "config/admin.h"
 #include "config/cluster.h"
+#include "config/networks.h"
 #include "config/syslog.h"
 
 #define OFFSET(type, field) offsetof(struct type, field)
@@ -92,6 +93,13 @@ static void read_listen_mode(struct document *document, const struct place *plac
         listen->mode = (unsigned)mode;
 }
 
+static void read_proxy_protocol(struct document *document, const struct place *place,
+                                json_t *value, void *target)
+{
+    config_read_networks(document, place, value,
+                         &((struct config_listen *)target)->proxy_protocol);
+}
+
 static const struct document_option listen_options[] = {
     {.key = "address",
      .kind = OPTION_CUSTOM,
@@ -102,8 +110,24 @@ static const struct document_option listen_options[] = {
     {.key = "allow_plaintext",
      .kind = OPTION_BOOL,
      .offset = OFFSET(config_listen, allow_plaintext)},
+    {.key = "proxy_protocol", .kind = OPTION_CUSTOM, .read = read_proxy_protocol},
     {0},
 };
+
+/* Who can never be at the other end of this listener's connections. */
+static void check_proxies(struct document *document, const struct place *place,
+                          const struct config_listen *listen)
+{
+    const struct place member = {.parent = place, .key = "proxy_protocol"};
+
+    if (listen->host != NULL && listen->proxy_protocol.has_unix)
+        document_problem(document, &member,
+                         "\"unix:\" is for a unix socket (list the addresses of the "
+                         "load balancers)");
+    if (listen->path != NULL && listen->proxy_protocol.count > 0)
+        document_problem(document, &member,
+                         "a unix socket's peers have no addresses (write [\"unix:\"])");
+}
 
 static void check_listen(struct document *document, const struct place *place,
                          const struct config_listen *listen)
@@ -140,6 +164,7 @@ static void read_listen(struct document *document, const struct place *place,
         document_read_object(document, &element, json_array_get(value, i), listen_options,
                              listen);
         check_listen(document, &element, listen);
+        check_proxies(document, &element, listen);
         for (size_t j = 0; j < i; j++) {
             if (listen->address != NULL && config->listen[j].address != NULL &&
                 (listen->path != NULL || listen->port != 0) &&
@@ -413,6 +438,13 @@ static void read_admin(struct document *document, const struct place *place,
     config_read_admin(document, place, value, &((struct config *)target)->admin);
 }
 
+static void read_trusted_proxies(struct document *document, const struct place *place,
+                                 json_t *value, void *target)
+{
+    config_read_networks(document, place, value,
+                         &((struct config *)target)->trusted_proxies);
+}
+
 /* "$schema" tells editors what the file is; it means nothing to us. */
 static void read_schema(struct document *document, const struct place *place,
                         json_t *value, void *target)
@@ -425,6 +457,7 @@ static void read_schema(struct document *document, const struct place *place,
 static const struct document_option config_options[] = {
     {.key = "$schema", .kind = OPTION_CUSTOM, .read = read_schema},
     {.key = "listen", .kind = OPTION_CUSTOM, .read = read_listen},
+    {.key = "trusted_proxies", .kind = OPTION_CUSTOM, .read = read_trusted_proxies},
     {.key = "admin", .kind = OPTION_CUSTOM, .read = read_admin},
     {.key = "workers",
      .kind = OPTION_INTEGER,

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "base/network.h"
 #include "config/document.h"
 #include "config/jwt.h"
 #include "config/syslog.h"
@@ -39,6 +40,7 @@ struct config_listen {
     bool has_tls;
     struct config_tls tls;
     bool allow_plaintext;
+    struct networks proxy_protocol; /* from whom connections begin with a PROXY header */
 };
 
 /* address NULL: none. */
@@ -134,6 +136,7 @@ struct config {
     struct span text; /* the file's, to say where a problem stands */
     struct config_listen *listen;
     size_t listen_count;
+    struct networks trusted_proxies; /* whose Forwarded and X-Forwarded-For hold */
     struct config_admin admin;
     int64_t workers; /* 0: one a core */
     struct config_upstream upstream;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/exchange.h"
+#include "gateway/source.h"
 #include "gateway/subject.h"
 #include "gateway/trace.h"
 
@@ -89,8 +90,7 @@ void access_log_write(const struct exchange *exchange)
     if (!exchange->snapshot->config->log.access || !log_is_on(LOG_INFO))
         return;
     line.count = 0;
-    if (exchange->conn != NULL)
-        add_text(&line, "source.address", span_of(exchange->conn->caller.text));
+    add_text(&line, "source.address", source_address(exchange));
     add_request(&line, exchange);
     add_number(&line, "http.response.status_code", exchange->status);
     if (outcome != CACHE_OUTCOME_NONE)

@@ -31,6 +31,14 @@ void trust_change(struct trust *trust, SSL_CTX *tls)
     trust->generation++;
 }
 
+/* Who it is in the logs and the trail; identities do not come from here. */
+static void note_peer(struct caller *caller, const struct sockaddr *peer)
+{
+    caller->has_ip = peer_ip(peer, &caller->ip);
+    caller->is_unix = peer->sa_family == AF_UNIX;
+    peer_format(peer, caller->text);
+}
+
 void caller_init(struct caller *caller, struct trust *trust, int fd,
                  const struct sockaddr *peer)
 {
@@ -38,12 +46,33 @@ void caller_init(struct caller *caller, struct trust *trust, int fd,
 
     *caller = (struct caller){.trust = trust, .generation = trust->generation};
     trust->references++;
-    peer_format(peer, caller->text);
-    if (peer->sa_family != AF_UNIX)
+    note_peer(caller, peer);
+    if (!caller->is_unix)
         return;
     identity->has_process = peer_read_process(fd, &identity->uid, &identity->gid);
     if (identity->has_process)
         (void)snprintf(caller->text, sizeof(caller->text), "unix uid %u", identity->uid);
+}
+
+void caller_take_source(struct caller *caller, const struct sockaddr *source)
+{
+    note_peer(caller, source);
+}
+
+struct span caller_source(const struct caller *caller)
+{
+    const char *colon = strrchr(caller->text, ':');
+    size_t len = colon != NULL ? (size_t)(colon - caller->text) : strlen(caller->text);
+
+    if (len > 1 && caller->text[0] == '[')
+        return span_make(caller->text + 1, len - 2);
+    return span_make(caller->text, len);
+}
+
+bool caller_is_among(const struct caller *caller, const struct networks *networks)
+{
+    return caller->has_ip ? networks_have(networks, &caller->ip)
+                          : caller->is_unix && networks->has_unix;
 }
 
 void caller_fini(struct caller *caller)

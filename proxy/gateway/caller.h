@@ -35,12 +35,27 @@ struct caller {
     STACK_OF(X509) * chain;
     struct certificate_names names;
     struct identity identity;
+    struct ip ip;
+    bool has_ip, is_unix;       /* which kind of peer it is */
     char text[PEER_TEXT_BYTES]; /* "192.0.2.7:4711", "unix uid 1000" */
 };
 
 /* With an accepted descriptor; keeps a reference to trust. */
 void caller_init(struct caller *caller, struct trust *trust, int fd,
                  const struct sockaddr *peer);
+
+/*
+ * From a load balancer's PROXY header: the client that it speaks for. The process behind
+ * a unix socket stays who it is.
+ */
+void caller_take_source(struct caller *caller, const struct sockaddr *source);
+
+/* The text without the port: "192.0.2.7", "2001:db8::1", "unix uid 1000". */
+struct span caller_source(const struct caller *caller);
+
+/* Whether the client is among them, by its address or as one of a unix socket. */
+bool caller_is_among(const struct caller *caller, const struct networks *networks);
+
 void caller_fini(struct caller *caller);
 
 /* At the handshake's end. */

@@ -15,12 +15,13 @@ enum {
     DRAIN_GRACE_MS = 250, /* a request may be on its way into an idle connection */
 };
 
-static const char *const state_names[] = {"idle",   "head",   "exchange",
-                                          "tunnel", "linger", "closed"};
+static const char *const state_names[] = {"preface", "idle",   "head",  "exchange",
+                                          "tunnel",  "linger", "closed"};
 
 /* Which states may follow, as bits. */
 #define TO(state) (1u << (state))
 static const unsigned successors[] = {
+    [CONN_PREFACE] = TO(CONN_IDLE) | TO(CONN_CLOSED),
     [CONN_IDLE] = TO(CONN_HEAD) | TO(CONN_LINGER) | TO(CONN_CLOSED),
     [CONN_HEAD] = TO(CONN_EXCHANGE) | TO(CONN_LINGER) | TO(CONN_CLOSED),
     [CONN_EXCHANGE] = TO(CONN_IDLE) | TO(CONN_TUNNEL) | TO(CONN_LINGER) | TO(CONN_CLOSED),
@@ -34,6 +35,7 @@ static const struct {
     bool is_error;
 } close_reasons[] = {
     [CONN_CLOSE_DONE] = {"done", false},
+    [CONN_CLOSE_PREFACE] = {"its beginning is no PROXY header", true},
     [CONN_CLOSE_CLIENT_LEFT] = {"client left", false},
     [CONN_CLOSE_IDLE] = {"idle too long", false},
     [CONN_CLOSE_SLOW_CLIENT] = {"client takes bytes too slowly", true},
@@ -58,6 +60,8 @@ static void on_peer_end(struct conn *conn)
     conn->peer_has_ended = true;
     stream_want_read(&conn->stream, false);
     switch (conn->state) {
+    case CONN_PREFACE: /* conn_preface.c sees it first */
+        break;
     case CONN_IDLE:
         linger(conn); /* what is still queued must get there */
         break;
@@ -183,11 +187,33 @@ static void discard(struct conn *conn)
     on_read_end(conn, status);
 }
 
+/* The client's own bytes come now: its TLS, or its requests. */
+static void end_preface(struct conn *conn)
+{
+    struct caller *caller = &conn->caller;
+
+    set_state(conn, CONN_IDLE);
+    caller->generation = caller->trust->generation; /* it may have changed meanwhile */
+    if (caller->trust->tls != NULL &&
+        !stream_start_tls(&conn->stream, caller->trust->tls)) {
+        conn_close(conn, CONN_CLOSE_NO_MEMORY);
+        return;
+    }
+    deadline_lift(&conn->deadline);
+    deadline_set(&conn->deadline, conn_limits(conn)->header_timeout_ms);
+    if (conn->station->is_draining)
+        conn_drain(conn);
+}
+
 static void on_readable(void *owner)
 {
     struct conn *conn = owner;
 
     switch (conn->state) {
+    case CONN_PREFACE:
+        if (conn_read_preface(conn))
+            end_preface(conn);
+        break;
     case CONN_IDLE:
     case CONN_HEAD:
         if (fill_input(conn))
@@ -444,18 +470,21 @@ static const struct stream_events stream_events = {on_open, on_readable, on_drai
                                                    on_failed};
 
 void conn_accept(struct station *station, int fd, const struct sockaddr *peer,
-                 struct trust *trust)
+                 struct trust *trust, const struct networks *proxies)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
+    bool has_preface = peer_is_among(peer, proxies);
 
-    if (conn == NULL || !stream_init_accepted(&conn->stream, station->worker, fd,
-                                              trust->tls, &stream_events, conn)) {
+    if (conn == NULL ||
+        !stream_init_accepted(&conn->stream, station->worker, fd,
+                              has_preface ? NULL : trust->tls, &stream_events, conn)) {
         if (conn == NULL)
             evutil_closesocket(fd);
         free(conn);
         log_warn("a connection was turned away: out of memory");
         return;
     }
+    conn->state = has_preface ? CONN_PREFACE : CONN_IDLE;
     conn->station = station;
     conn->opened_ms = clock_monotonic_ms();
     caller_init(&conn->caller, trust, fd, peer);
@@ -518,6 +547,6 @@ void conn_close(struct conn *conn, enum conn_close_reason reason)
 
 void conn_drain(struct conn *conn)
 {
-    if (conn->state == CONN_IDLE)
+    if (conn->state == CONN_IDLE || conn->state == CONN_PREFACE)
         limit_idleness(conn);
 }

@@ -16,6 +16,7 @@
 #include "net/stream.h"
 
 enum conn_state {
+    CONN_PREFACE,  /* a load balancer's PROXY header is arriving, before anything else */
     CONN_IDLE,     /* between requests, or before the first; no byte of the next yet */
     CONN_HEAD,     /* a head is arriving */
     CONN_EXCHANGE, /* a request is being answered; its body may still arrive */
@@ -26,6 +27,7 @@ enum conn_state {
 
 enum conn_close_reason {
     CONN_CLOSE_DONE,
+    CONN_CLOSE_PREFACE,
     CONN_CLOSE_CLIENT_LEFT,
     CONN_CLOSE_IDLE,
     CONN_CLOSE_SLOW_CLIENT,
@@ -62,9 +64,12 @@ struct conn {
     struct retired retired;
 };
 
-/* Takes over an accepted descriptor, with the listener's TLS. */
+/*
+ * Takes over an accepted descriptor, with the listener's TLS. A peer among the proxies
+ * (borrowed for the call) begins with a PROXY header.
+ */
 void conn_accept(struct station *station, int fd, const struct sockaddr *peer,
-                 struct trust *trust);
+                 struct trust *trust, const struct networks *proxies);
 
 /* The one way out. May be called twice. */
 void conn_close(struct conn *conn, enum conn_close_reason reason);

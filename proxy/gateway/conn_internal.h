@@ -24,6 +24,17 @@ void conn_drop_input(struct conn *conn);
 /* Pipelined bytes move to the front; an idle connection holds no memory. */
 void conn_compact_input(struct conn *conn);
 
+/* conn_preface.c */
+
+/*
+ * Reads the PROXY header on, and not a byte more. True when it is complete and the caller
+ * is who it names; false: more is to come, or the connection was closed.
+ */
+bool conn_read_preface(struct conn *conn);
+
+/* The deadline has come before the header was complete. Closes. */
+void conn_on_late_preface(struct conn *conn);
+
 /* conn_progress.c */
 
 /* Sets the time within which bytes must move, or lifts it where none are expected. */

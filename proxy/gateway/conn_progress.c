@@ -66,6 +66,9 @@ void conn_on_deadline(void *owner)
     bool has_moved = bytes_moved(conn) > conn->progress_before;
 
     switch (conn->state) {
+    case CONN_PREFACE:
+        conn_on_late_preface(conn);
+        break;
     case CONN_HEAD:
         exchange_refuse(conn->exchange, REASON_HEAD_TIMEOUT, NULL);
         break;

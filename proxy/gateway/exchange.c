@@ -13,6 +13,7 @@
 #include "gateway/quota.h"
 #include "gateway/renewal.h"
 #include "gateway/reply.h"
+#include "gateway/source.h"
 
 enum { MOST_SPARES = 256 };
 
@@ -414,6 +415,7 @@ void exchange_begin(struct exchange *exchange)
     bool is_admitted;
 
     use_present_snapshot(exchange);
+    source_learn(exchange);
     limits = &exchange->snapshot->config->limits;
     is_admitted = admission_judge(admission, &exchange->head,
                                   caller_identify(&exchange->conn->caller),

@@ -72,7 +72,8 @@ struct exchange {
     struct upstream_request request;
     struct upstream_call *call;
     bool is_mutating, is_upgrade, keep_alive, is_logged;
-    bool is_background; /* a fetch of the gateway's own, behind a stale answer */
+    char source[IP_TEXT_BYTES]; /* whom a trusted proxy forwards it for, or empty */
+    bool is_background;         /* a fetch of the gateway's own, behind a stale answer */
 
     enum forward_body response_body;
     uint16_t status;

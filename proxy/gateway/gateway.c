@@ -101,7 +101,9 @@ static bool start_counting(struct gateway *gateway, struct error *error)
 {
     gateway->shared.rates = rates_new();
     gateway->shared.metrics = metrics_new();
+    gateway->shared.preface_faults = refusals_new();
     if (gateway->shared.rates == NULL || gateway->shared.metrics == NULL ||
+        gateway->shared.preface_faults == NULL ||
         !bind_snapshot(gateway, gateway->snapshot))
         return error_set(error, "out of memory");
     apply_rates(gateway, gateway->snapshot);
@@ -553,6 +555,7 @@ void gateway_free(struct gateway *gateway)
     snapshot_unref(gateway->snapshot);
     rates_free(gateway->shared.rates);
     metrics_free(gateway->shared.metrics);
+    refusals_free(gateway->shared.preface_faults);
     close_listeners(gateway);
     (void)pthread_mutex_destroy(&gateway->lock);
     health_fini(&gateway->health);

@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "gateway/effect.h"
 #include "gateway/exchange.h"
+#include "gateway/source.h"
 #include "gateway/subject.h"
 
 #define RECORDING_OF(letter_, member)                                                    \
@@ -342,7 +343,7 @@ void recording_refuse(struct exchange *exchange, enum reason reason)
 
     if (word == NULL || !is_attempt(exchange) ||
         !audit_trail_admits_refusal(exchange->station->shared->trail,
-                                    subject_source(exchange)))
+                                    source_ip(exchange)))
         return;
     station_make_record_id(exchange->station, id);
     entry = audit_entry_new(AUDIT_REFUSED);

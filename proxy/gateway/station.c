@@ -19,6 +19,7 @@ struct door {
     struct acceptor *acceptor;
     const struct listener *listener; /* lives until every station has dropped its door */
     struct trust *trust;             /* a reference */
+    const struct config_listen *listen; /* of the station's snapshot */
     struct door *next;
 };
 
@@ -106,7 +107,7 @@ static void on_accept(void *arg, int fd, const struct sockaddr *peer)
 {
     struct door *door = arg;
 
-    conn_accept(door->station, fd, peer, door->trust);
+    conn_accept(door->station, fd, peer, door->trust, &door->listen->proxy_protocol);
 }
 
 static void close_door(struct door *door)
@@ -182,6 +183,7 @@ static bool change_doors(struct station *station, struct listener *const *listen
             continue;
         }
         trust_change(door->trust, station->snapshot->tls[i]);
+        door->listen = &station->snapshot->config->listen[i];
         door->next = kept;
         kept = door;
     }
@@ -317,17 +319,18 @@ static void close_pools(struct station *station, const struct upstream_target *k
 bool station_adopt(struct station *station, struct snapshot *snapshot,
                    struct listener *const *listeners, size_t count, struct error *error)
 {
-    const struct snapshot *before = station->snapshot;
-    bool is_first = before == NULL;
+    struct snapshot *before = station->snapshot;
+    bool is_whole, is_first = before == NULL;
     bool has_keys = is_first || before->credentials != snapshot->credentials;
 
-    snapshot_unref(station->snapshot);
     station->snapshot = snapshot_ref(snapshot);
     upstream_target_start(snapshot->target); /* before the first request asks for it */
     close_pools(station, snapshot->target);
     if (station->worker->index == 0 && has_keys)
         renewal_look(station, !is_first);
-    return change_doors(station, listeners, count, error);
+    is_whole = change_doors(station, listeners, count, error);
+    snapshot_unref(before); /* not earlier: doors that close still accept by it */
+    return is_whole;
 }
 
 void station_drain(struct station *station)

@@ -13,6 +13,7 @@
 
 #include "access/rates.h"
 #include "audit/entry.h"
+#include "audit/refusals.h"
 #include "cache/cache.h"
 #include "gateway/snapshot.h"
 #include "net/listener.h"
@@ -31,10 +32,12 @@ struct stations {
     struct cluster *cluster; /* NULL: a gateway alone */
     struct rates *rates;
     struct metrics *metrics;
-    struct health *health;        /* of upstream and the keys */
-    _Atomic uint64_t held_bytes;  /* of audited bodies: limits.audited_bodies_total */
-    _Atomic unsigned connections; /* clients', of all workers */
+    struct health *health;           /* of upstream and the keys */
+    struct refusals *preface_faults; /* how many of these are logged */
+    _Atomic uint64_t held_bytes;     /* of audited bodies: limits.audited_bodies_total */
+    _Atomic unsigned connections;    /* clients', of all workers */
     _Atomic unsigned max_connections;
+    _Atomic bool has_told_contradiction; /* of a trusted proxy's (gateway/source.h) */
 };
 
 struct station {

@@ -1,20 +1,10 @@
 #include "gateway/subject.h"
 
 #include "audit/record.h"
+#include "gateway/source.h"
 #include "gateway/trace.h"
 
 enum { MOST_AGENT_BYTES = 512, MOST_REQUEST_ID_BYTES = 128 };
-
-struct span subject_source(const struct exchange *exchange)
-{
-    const char *peer = exchange->conn != NULL ? exchange->conn->caller.text : "";
-    const char *colon = strrchr(peer, ':');
-    size_t len = colon != NULL ? (size_t)(colon - peer) : strlen(peer);
-
-    if (len > 1 && peer[0] == '[')
-        return span_make(peer + 1, len - 2);
-    return span_make(peer, len);
-}
 
 static bool stands_in(struct span token, struct span value)
 {
@@ -139,7 +129,7 @@ static void add_request(const struct exchange *exchange, struct audit_subject *s
     const struct admission *admission = &exchange->admission;
     const struct client *client = admission->client;
 
-    subject->source_ip = subject_source(exchange);
+    subject->source_ip = source_ip(exchange);
     subject->user_agent = field_of(exchange, SPAN("user-agent"), MOST_AGENT_BYTES);
     subject->request_id = subject_request_id(exchange);
     subject->trace_id = trace_id(&exchange->head);

@@ -34,8 +34,4 @@ struct span subject_request_id(const struct exchange *exchange);
  */
 struct span subject_method(const struct exchange *exchange);
 
-/* Who is behind the connection: "192.0.2.7", or "unix uid 1000". Borrowed from the
- * connection. */
-struct span subject_source(const struct exchange *exchange);
-
 #endif

@@ -30,6 +30,27 @@ void peer_format(const struct sockaddr *address, char text[PEER_TEXT_BYTES])
                        address->sa_family == AF_UNIX ? "unix" : "unknown");
 }
 
+bool peer_ip(const struct sockaddr *address, struct ip *ip)
+{
+    const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)address;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)address;
+
+    if (address->sa_family == AF_INET)
+        *ip = ip_of_four((const unsigned char *)&four->sin_addr);
+    else if (address->sa_family == AF_INET6)
+        memcpy(ip->bytes, &six->sin6_addr, sizeof(ip->bytes));
+    return address->sa_family == AF_INET || address->sa_family == AF_INET6;
+}
+
+bool peer_is_among(const struct sockaddr *address, const struct networks *networks)
+{
+    struct ip ip;
+
+    if (address->sa_family == AF_UNIX)
+        return networks->has_unix;
+    return networks->count > 0 && peer_ip(address, &ip) && networks_have(networks, &ip);
+}
+
 bool peer_read_process(int fd, uint32_t *uid, uint32_t *gid)
 {
     struct ucred process;

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "base/error.h"
+#include "base/network.h"
 #include "net/worker.h"
 
 /* Where a connection came from; a unix peer has no more than its family. */
@@ -24,6 +25,13 @@ struct peer {
 /* "192.0.2.7:4711", "[2001:db8::1]:4711" or "unix". */
 enum { PEER_TEXT_BYTES = 64 };
 void peer_format(const struct sockaddr *address, char text[PEER_TEXT_BYTES]);
+
+/* Its IP address. False: it has none, as a unix peer. */
+bool peer_ip(const struct sockaddr *address, struct ip *ip);
+
+/* Whether the peer is among them: by its address, or as the other end of a unix socket.
+ */
+bool peer_is_among(const struct sockaddr *address, const struct networks *networks);
 
 /* The process that has connected to a unix socket, as it was when it did. */
 bool peer_read_process(int fd, uint32_t *uid, uint32_t *gid);

@@ -205,6 +205,20 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
         on_readable(fd, what, arg);
 }
 
+bool stream_start_tls(struct stream *stream, SSL_CTX *context)
+{
+    stream->ssl = SSL_new(context);
+    if (stream->ssl == NULL || !tls_socket_attach(stream)) {
+        stream->fault = STREAM_NO_MEMORY;
+        return false;
+    }
+    stream->io = &stream_tls_io;
+    stream->is_open = false;
+    SSL_set_accept_state(stream->ssl);
+    await_readable(stream);
+    return true;
+}
+
 bool stream_init_accepted(struct stream *stream, struct worker *worker, int fd,
                           SSL_CTX *context, const struct stream_events *events,
                           void *owner)

@@ -83,6 +83,13 @@ bool stream_init_accepted(struct stream *stream, struct worker *worker, int fd,
                           void *owner) MUST_CHECK;
 
 /*
+ * Makes an accepted plain stream, of which nothing is queued, the server's end of TLS
+ * from its next byte on; on_open or on_failed follows. False when memory is out: the
+ * owner closes it.
+ */
+bool stream_start_tls(struct stream *stream, SSL_CTX *context) MUST_CHECK;
+
+/*
  * Starts connecting; on_open or on_failed follows. Takes ssl (NULL: plain), also when it
  * fails at once, which returns false with stream->fault set.
  */

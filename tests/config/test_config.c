@@ -227,13 +227,15 @@ START_TEST(every_other_option_can_be_set)
     struct config *config = must_load(write_config(
         "\"listen\":[{\"address\":\"unix:/a\",\"mode\":\"0600\"},"
         "{\"address\":\"127.0.0.1:0\"},"
-        "{\"address\":\"0.0.0.0:1\",\"allow_plaintext\":true},"
+        "{\"address\":\"0.0.0.0:1\",\"allow_plaintext\":true,"
+        "\"proxy_protocol\":[\"10.0.0.0/8\",\"::1\"]},"
         "{\"address\":\"0.0.0.0:2\","
         "\"tls\":{\"certificate\":\"/c\",\"private_key\":\"/k\","
         "\"client_ca\":\"/a\",\"client_crl\":\"r\",\"client_auth\":\"required\"}}],"
         "\"upstream\":{\"url\":\"http://10.0.0.1:81\",\"allow_plaintext\":true,"
         "\"ca_file\":\"ca.pem\",\"encoded_slashes\":\"forward\"},"
         "\"operations_file\":\"ops.json\","
+        "\"trusted_proxies\":[\"unix:\",\"192.0.2.7\"],"
         "\"limits\":{\"upstream_rate\":\"600/m\",\"upstream_burst\":50},"
         "\"log\":{\"level\":\"debug\",\"format\":\"text\",\"access\":false,"
         "\"file\":\"psgate.log\"}"));
@@ -245,6 +247,12 @@ START_TEST(every_other_option_can_be_set)
     ck_assert_uint_eq(config->listen[0].mode, 0600);
     ck_assert_uint_eq(config->listen[1].mode, 0660);
     ck_assert(config->listen[2].allow_plaintext);
+    ck_assert(networks_are_empty(&config->listen[1].proxy_protocol));
+    ck_assert_uint_eq(config->listen[2].proxy_protocol.count, 2);
+    ck_assert_uint_eq(config->listen[2].proxy_protocol.list[0].bits, 96 + 8);
+    ck_assert(!config->listen[2].proxy_protocol.has_unix);
+    ck_assert_uint_eq(config->trusted_proxies.count, 1);
+    ck_assert(config->trusted_proxies.has_unix);
     ck_assert_int_eq(config->listen[3].tls.client_auth, CONFIG_CLIENT_AUTH_REQUIRED);
     assert_in_folder(config->listen[3].tls.client_crl, "r");
     ck_assert_str_eq(config->upstream.host, "10.0.0.1");

@@ -110,6 +110,15 @@ static const struct row values[] = {
      "2:32: listen[0].mode:"},
     {"\"listen\":[{\"address\":\"127.0.0.1:1\",\"allow_plaintext\":1}]",
      "2:36: listen[0].allow_plaintext:"},
+    {"\"trusted_proxies\":\"10.0.0.0/8\"", "2:1: trusted_proxies:~array"},
+    {"\"trusted_proxies\":[\"10.0.0.0/8\",\"10.1.2.3/8\",1,\"\"]",
+     "2:46: trusted_proxies[2]:\n"
+     "2:48: trusted_proxies[3]:\n"
+     "2:33: trusted_proxies[1]:~\"10.0.0.0/8\""},
+    {"\"listen\":[{\"address\":\"127.0.0.1:1\",\"proxy_protocol\":[\"unix:\"]}]",
+     "2:36: listen[0].proxy_protocol:~unix socket"},
+    {"\"listen\":[{\"address\":\"unix:/a\",\"proxy_protocol\":[\"10.0.0.1\"]}]",
+     "2:32: listen[0].proxy_protocol:~[\"unix:\"]"},
     {"\"listen\":[{\"address\":\"127.0.0.1:1\",\"tls\":{}}]",
      "2:36: listen[0].tls.certificate:~missing\n"
      "2:36: listen[0].tls.private_key:~missing"},

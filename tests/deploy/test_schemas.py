@@ -67,6 +67,9 @@ URLS = ["https://api.test", "https://api.test/", "https://api.test:443", "https:
         "HTTPS://api.test", "ftp://api.test", "https://", "https:///", "https://.test", "https://-x", "https://_x.test",
         "https://[::1]:8443", "https://[::1]", "https://::1", "https://[127.0.0.1]", "http://127.0.0.1", "http://127.9.9.9:80/",
         "http://[::1]:80", "http://localhost", "http://192.0.2.1", "http://api.test", "https://" + "x" * 253, "https://" + "x" * 254]
+NETWORKS = [[text] for text in (
+    "192.0.2.7", "192.0.2.0/24", "0.0.0.0/0", "192.0.2.7/32", "192.0.2.0/33", "192.0.2.0/", "192.0.2.0/-1", "10/8", "192.0.2.7:80",
+    "2001:db8::1", "2001:DB8::/32", "::/0", "::1/128", "::/129", "[::1]", "localhost", "unix", "unix:/x", "UNIX:")]
 SYSLOGS = ["unix:/dev/log", "unix:/", "unix:", "unix:x", "unix:/" + "x" * 106, "unix:/" + "x" * 107, "tcp://h", "tcp://h:514",
            "tls://h:65536", "tls://h:0", "tls://[::1]:6514", "udp://h:514", "tcp://", "tcp://h:", "tls://h/", "tcp://-h", "TLS://h"]
 KEY_URLS = ["https://h/", "https://h", "https://h/a?b=c&d", "https://h:8443/a", "https://h:0/a", "https://h/a b", "https://h/#a", "http://h/a",
@@ -89,7 +92,10 @@ VALUES = {
     "listen[].mode": ["0660", "660", "0", "777", "1777", "0000660", "0668", "rw", "0x1", "-1", " 660"],
     "listen[]": [{"address": address, **more} for address in ("0.0.0.0:80", "[::]:80", "127.0.0.1:80", "unix:/x")
                  for more in ({"allow_plaintext": True}, {"allow_plaintext": False},
+                              {"allow_plaintext": True, "proxy_protocol": ["unix:"]},
+                              {"allow_plaintext": True, "proxy_protocol": ["10.0.0.1"]},
                               {"tls": {"certificate": "tls.pem", "private_key": "tls.key"}}, {"tls": None})],
+    "listen[].proxy_protocol": NETWORKS, "trusted_proxies": [*NETWORKS, ["unix:"], ["unix:", "10.0.0.0/8"]],
     "listen[].tls": [{"certificate": "tls.pem", "private_key": "tls.key", **more} for more in (
         {"client_auth": "required"}, {"client_auth": "optional", "client_ca": "ca.pem"}, {"client_ca": "ca.pem"},
         {"client_auth": "none", "client_crl": "ca.crl"}, {"client_ca": "ca.pem", "client_crl": "ca.crl"},
@@ -138,6 +144,9 @@ FILES = {
 
 # What the program refuses and a schema cannot: the file's JSON path, a value, and why.
 EXCEPTIONS = [
+    ("psgate", "trusted_proxies", ["192.0.2.7/24"], "whether bits stand beyond a network's"),
+    ("psgate", "trusted_proxies", ["1.2.3.4.5.6.7"], "whether it is an address"),
+    ("psgate", "listen[].proxy_protocol", ["2001:db8::1/32"], "whether bits stand beyond a network's"),
     ("psgate", "listen[].tls.certificate", "no-such-file", "whether a file is there"),
     ("psgate", "listen[].tls.private_key", "other.key", "whether a key belongs to a certificate"),
     ("psgate", "upstream.ca_file", "no-such-file", "whether a file is there"),

@@ -116,12 +116,13 @@ struct wire scene_take_peer(struct scene *scene)
 struct wire scene_connect(struct scene *scene, unsigned worker)
 {
     const struct sockaddr peer = {.sa_family = AF_UNIX};
+    const struct networks proxies = {0};
     struct wire wire;
     int ours, theirs;
 
     make_pair(&ours, &theirs);
     wire = wire_new(theirs, scene_trust.client, false);
-    conn_accept(scene->crew[worker].station, ours, &peer, scene->trust);
+    conn_accept(scene->crew[worker].station, ours, &peer, scene->trust, &proxies);
     shake_hands(scene, &wire);
     return wire;
 }
