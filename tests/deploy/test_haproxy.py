@@ -1,9 +1,12 @@
-"""The HAProxy samples: taken by HAProxy itself, and requests through them to two gateways."""
+"""The HAProxy samples: taken by HAProxy itself, and requests through them to three gateways."""
 
+import itertools
 import json
+import os
 import socket
 import ssl
 import subprocess
+import threading
 from contextlib import ExitStack
 from http.client import HTTPSConnection
 
@@ -16,6 +19,8 @@ from conftest import ROOT
 from tools import find_tool
 
 SAMPLES = ("haproxy.cfg", "passthrough.cfg")
+HAPROXY = "127.0.0.1"  # as the gateways see it
+numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -43,14 +48,16 @@ class Front:
     """HAProxy with a sample in which addresses and files are those of the test."""
 
     def __init__(self, tool, name, folder, authority, gateways):
+        self.reads_requests = name == "haproxy.cfg"
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.port = self.listening.getsockname()[1]
         text = (ROOT / "deploy" / "haproxy" / name).read_text()
         replacements = {"bind :8443": f"bind fd@{self.listening.fileno()}",
                         "/etc/haproxy/gateways-ca.pem": authority.ca_file,
-                        "192.0.2.11:8443": f"127.0.0.1:{gateways[0].port}",
-                        "192.0.2.12:8443": f"127.0.0.1:{gateways[1].port}",
+                        "/run/haproxy/admin.sock": folder / "admin.sock",
                         "inter 2s": "inter 100ms", "maxconn 20000": "maxconn 100"}
+        for number, gateway in enumerate(gateways, 1):
+            replacements[f"192.0.2.1{number}:8443"] = f"{gateway.host}:{gateway.port}"
         if "/etc/haproxy/psgate.pem" in text:
             replacements["/etc/haproxy/psgate.pem"] = authority.folder / "haproxy.pem"
         config = folder / name
@@ -66,9 +73,14 @@ class Front:
         assert self.process.poll() is None, self.log_file.read_text()
         return self.log_file.read_text()
 
-    def ask(self, method, target, token=None, body=None):
+    def connect(self, source=None):
         connection = HTTPSConnection("localhost", self.port, context=self.context, timeout=DEADLINE)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.source_address = (source, 0) if source else None
+        return connection
+
+    def ask(self, method, target, token=None, body=None, source=None, fields=None):
+        connection = self.connect(source)
+        headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **(fields or {})}
         try:
             connection.request(method, target, body=body, headers=headers)
             answer = connection.getresponse()
@@ -83,8 +95,14 @@ class Front:
         self.listening.close()
 
 
-def make_gateways(binary, folder, authority, stack, certificates=("gateway", "gateway")):
-    """Two gateways with one clients file, each with its certificate and its sandbox."""
+def listen_again(gateway):
+    """The same port at the next start: at an address of its own, where nobody else takes it meanwhile."""
+    gateway.config["listen"][0]["address"] = f"{gateway.host}:{gateway.port}"
+    gateway.write_config(gateway.config)
+
+
+def make_gateways(binary, folder, authority, stack, certificates=("gateway", "gateway", "gateway")):
+    """Gateways with one clients file, each with its certificate and its sandbox."""
     gateways = []
     for number, certificate in enumerate(certificates):
         (folder / str(number)).mkdir()
@@ -93,10 +111,13 @@ def make_gateways(binary, folder, authority, stack, certificates=("gateway", "ga
         gateway = Gateway(binary, folder / str(number), "http://127.0.0.1:1")
         if not gateways:
             gateway.add_client("tester")
-        gateway.write_config(merged(gateway.config, {"listen": [{"address": "127.0.0.1:0", "tls": tls}],
+        gateway.host = f"127.{64 + os.getpid() % 128}.{number + 1}.{next(numbers)}"
+        listen = {"address": f"{gateway.host}:0", "tls": tls, "proxy_protocol": [HAPROXY]}
+        gateway.write_config(merged(gateway.config, {"listen": [listen],
                                                      "clients_file": str((gateways or [gateway])[0].clients_file)}))
         gateway.start("--sandbox")
         stack.callback(gateway.stop)
+        listen_again(gateway)
         gateways.append(gateway)
     return gateways
 
@@ -115,6 +136,7 @@ def house(request, binary, haproxy, authority, tmp_path):
 def test_haproxy_takes_the_sample_without_a_warning(haproxy, authority, tmp_path, name):
     text = (ROOT / "deploy" / "haproxy" / name).read_text()
     text = text.replace("/etc/haproxy/psgate.pem", str(authority.folder / "haproxy.pem"))
+    text = text.replace("/run/haproxy/admin.sock", str(tmp_path / "admin.sock"))
     (tmp_path / name).write_text(text.replace("/etc/haproxy/gateways-ca.pem", str(authority.ca_file)))
     result = haproxy.run("-c", "-dW", "-f", tmp_path / name)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -138,11 +160,36 @@ def test_the_gateways_own_answers_come_through_unchanged(house):
     assert json.loads(body)["message"].startswith("psgate: ")
 
 
-def test_both_gateways_get_requests(house):
+def test_all_gateways_get_requests(house):
     front, gateways, token = house
-    for _ in range(8):
+    for _ in range(12):
         assert front.ask("GET", "/v1/auth/session", token)[0] == 200
     assert all("getSession" in gateway.stderr() for gateway in gateways)
+
+
+def trails(gateways):
+    """The records of all gateways' trails."""
+    return [json.loads(line) for gateway in gateways
+            for line in (gateway.folder / "audit" / "audit.jsonl").read_text().splitlines()]
+
+
+def test_the_trails_have_the_clients_addresses(house):
+    front, gateways, token = house
+    spoofed = {"Forwarded": "for=203.0.113.66", "X-Forwarded-For": "203.0.113.66"}
+    for number in range(6):
+        body = json.dumps({"name": f"FROM_{number}", "value": "v"})
+        assert front.ask("POST", "/v1/teams/tsandbox01/secrets", token, body, f"127.5.0.{number + 1}", spoofed)[0] == 201
+    found = {record["proxy.resource.name"]: record["source.ip"] for record in trails(gateways)
+             if record.get("event.action") == "createTeamSecret"}
+    assert found == {f"FROM_{number}": f"127.5.0.{number + 1}" for number in range(6)}
+
+
+def test_health_checks_are_haproxys_own(house):
+    front, gateways, token = house
+    assert front.ask("GET", "/v1/auth/session", token)[0] == 200
+    wait_until(lambda: all('"/.psgate/readyz"' in gateway.stderr() for gateway in gateways), "the checks")
+    assert all(f'"source.address":"{HAPROXY}:' in line for gateway in gateways
+               for line in gateway.stderr().splitlines() if '"/.psgate/readyz"' in line)
 
 
 def test_no_request_fails_when_a_gateway_stops(house):
@@ -165,10 +212,118 @@ def test_neither_tokens_nor_queries_are_in_haproxys_log(house):
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_gateway_with_another_certificate_is_not_used(binary, haproxy, authority, tmp_path, name):
     with ExitStack() as stack:
-        gateways = make_gateways(binary, tmp_path, authority, stack, ("wrong-name", "gateway"))
+        gateways = make_gateways(binary, tmp_path, authority, stack, ("wrong-name", "gateway", "gateway"))
         front = Front(haproxy, name, tmp_path, authority, gateways)
         stack.callback(front.close)
         wait_until(lambda: "gateways/gateway-1 is DOWN" in front.log(), "HAProxy to notice")
         for _ in range(3):
             assert front.ask("GET", "/v1/auth/session", gateways[0].tokens["tester"])[0] == 200
         assert "getSession" not in gateways[0].stderr()
+
+
+# -- a rolling restart ---------------------------------------------------------------------------
+
+
+class Load:
+    """Clients that ask without a pause, reads only or changes too.
+
+    Where HAProxy reads requests each keeps its connection; else each asks on a new one: an idle connection that a
+    gateway gives up may be closed just as the next request is on its way.
+    """
+
+    def __init__(self, front, token, has_changes=True, clients=3):
+        self.front, self.token, self.has_changes = front, token, has_changes
+        self.answered, self.failures, self.is_over = [0] * clients, [], False
+        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over = True
+        for thread in self.threads:
+            thread.join(DEADLINE)
+
+    def run(self, client):
+        connection = self.front.connect()
+        try:
+            for count in itertools.count(1):
+                if self.is_over:
+                    break
+                connection = self.ask(connection, client, count)
+        except Exception as failure:  # told by the test
+            self.failures.append(repr(failure))
+        finally:
+            connection.close()
+
+    def ask(self, connection, client, count):
+        """Asks; gives the connection for the next request, which a "Connection: close" ends."""
+        is_read = count % 2 == 0 or not self.has_changes
+        connection.request("GET" if is_read else "POST", "/v1/auth/session" if is_read else "/v1/teams/tsandbox01/secrets",
+                           body=None if is_read else json.dumps({"name": f"C{client}_{count}", "value": "v"}),
+                           headers={"Authorization": f"Bearer {self.token}"})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != (200 if is_read else 201):
+            self.failures.append(f"{answer.status} {answer.headers}")
+        self.answered[client] += 1
+        if connection.sock is not None and self.front.reads_requests:
+            return connection
+        connection.close()
+        return self.front.connect()
+
+    def go_on(self, count=5):
+        """Waits until every client has so many answers more."""
+        wanted = [answered + count for answered in self.answered]
+        wait_until(lambda: self.failures or all(map(int.__ge__, self.answered, wanted)), "answers")
+
+
+def command(folder, text):
+    """HAProxy's answer to a command at its socket."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(DEADLINE)
+        sock.connect(str(folder / "admin.sock"))
+        sock.sendall(text.encode() + b"\n")
+        return b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+
+
+def status_of(folder, number):
+    rows = [line.split(",") for line in command(folder, "show stat").splitlines() if line.startswith("gateways,")]
+    row = next(row for row in rows if row[1] == f"gateway-{number}")
+    return row[17], int(row[4])
+
+
+@pytest.mark.timeout(300)
+def test_no_request_fails_while_all_gateways_are_restarted_one_after_the_other(house, tmp_path):
+    front, gateways, token = house
+    with Load(front, token) as load:
+        load.go_on()
+        for number, gateway in enumerate(gateways, 1):
+            wait_until(lambda: status_of(tmp_path, number)[0] == "UP", "HAProxy to think it well")
+            assert command(tmp_path, f"set server gateways/gateway-{number} state drain").strip() == ""
+            wait_until(lambda: status_of(tmp_path, number)[1] == 0, "nothing to be under way there")
+            gateway.stop()
+            load.go_on()
+            gateway.start("--sandbox")
+            command(tmp_path, f"set server gateways/gateway-{number} state ready")
+            wait_until(lambda: status_of(tmp_path, number)[0] == "UP", "HAProxy to see that it is back")
+            load.go_on()
+    assert load.failures == []
+    changes = sum(record.get("event.action") == "createTeamSecret" and record["proxy.phase"] == "result"
+                  for record in trails(gateways))
+    assert changes == sum((answered + 1) // 2 for answered in load.answered)
+
+
+def test_no_read_fails_while_a_gateway_stops_unannounced(binary, haproxy, authority, tmp_path):
+    with ExitStack() as stack:
+        gateways = make_gateways(binary, tmp_path, authority, stack)
+        front = Front(haproxy, "haproxy.cfg", tmp_path, authority, gateways)
+        stack.callback(front.close)
+        with Load(front, gateways[0].tokens["tester"], has_changes=False) as load:
+            for gateway in gateways[:2]:
+                load.go_on()
+                gateway.stop()
+                load.go_on()
+        assert load.failures == []

@@ -261,7 +261,7 @@ def test_a_header_must_come_in_time(make_stage):
     for sent in (b"", header("192.0.2.7")[:20]):
         with behind(stage, sent) as client:
             client.assert_closed()
-    assert stage.gateway.stderr().count("has not come within limits.header_timeout") == 2
+    wait_until(lambda: stage.gateway.stderr().count("has not come within limits.header_timeout") == 2, "a line for each")
 
 
 def test_a_reload_changes_from_whom_headers_are_awaited(make_stage):
