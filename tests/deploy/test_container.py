@@ -1,5 +1,6 @@
 """The container: compose sample and image; with --long the image is built and run as it is meant to be."""
 
+import ipaddress
 import json
 import os
 import re
@@ -22,6 +23,8 @@ CONTAINER = ROOT / "deploy" / "container"
 CONTAINERFILE = (CONTAINER / "Containerfile").read_text()
 COMPOSE = yaml.safe_load((CONTAINER / "compose.yaml").read_text())
 SERVICE = COMPOSE["services"]["psgate"]
+FLEET = yaml.safe_load((CONTAINER / "fleet.yaml").read_text())
+GATEWAYS = [f"gateway-{number}" for number in (1, 2, 3)]
 VERSION = re.search(r"VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text().partition("project(")[2])[1]
 ID = 65532
 
@@ -40,12 +43,13 @@ def test_every_place_names_the_same_version():
     assert f'org.opencontainers.image.version="{VERSION}"' in CONTAINERFILE
     assert f"-t psgate:{VERSION}" in CONTAINERFILE
     assert SERVICE["image"] == f"psgate:{VERSION}"
+    assert {FLEET["services"][name]["image"] for name in GATEWAYS} == {SERVICE["image"]}
 
 
 def test_nothing_that_is_secret_or_built_is_sent_to_the_builder():
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert {".git", "build"} <= set(ignored)
-    assert {line.removeprefix("deploy/container/") for line in ignored if "container" in line} == {"api-key", "etc"}
+    assert {line.removeprefix("deploy/container/") for line in ignored if "container" in line} == {"api-key", "etc", "haproxy.pem"}
 
 
 # -- compose ---------------------------------------------------------------------------------
@@ -93,6 +97,55 @@ def test_the_health_check_is_not_content_with_a_gateway_that_is_not_ready():
         assert origin.requests[0].start == b"GET /.psgate/readyz HTTP/1.1"
     finally:
         origin.stop()
+
+
+# -- three gateways --------------------------------------------------------------------------
+
+
+def address_of(name):
+    return FLEET["services"][name]["networks"]["fleet"]["ipv4_address"]
+
+
+def test_compose_takes_the_fleet(run):
+    result = run("/usr/bin/docker-compose", "-f", CONTAINER / "fleet.yaml", "config")
+    assert result.returncode == 0, result.stderr
+    services = yaml.safe_load(result.stdout)["services"]
+    assert set(services) == {*GATEWAYS, "haproxy", "redis"}
+    assert all(service["read_only"] and service["cap_drop"] == ["ALL"] for service in services.values())
+    assert [name for name, service in services.items() if "ports" in service] == ["haproxy"]
+
+
+def test_the_gateways_of_the_fleet_differ_in_their_trail_and_address_alone():
+    own = ("volumes", "networks")
+    rest = [{key: value for key, value in FLEET["services"][name].items() if key not in own} for name in GATEWAYS]
+    assert rest[0] == rest[1] == rest[2]
+    trails = [FLEET["services"][name]["volumes"][-1].partition(":")[0] for name in GATEWAYS]
+    assert sorted(FLEET["volumes"]) == sorted(trails) and len(set(trails)) == 3
+    assert all(FLEET["services"][name]["stop_grace_period"] == SERVICE["stop_grace_period"] for name in GATEWAYS)
+
+
+def test_the_addresses_of_the_fleet_are_those_of_its_files():
+    names = [*GATEWAYS, "haproxy", "redis"]
+    (network,) = FLEET["networks"]["fleet"]["ipam"]["config"]
+    hosts = [str(host) for host in ipaddress.ip_network(network["subnet"]).hosts()]
+    assert len({address_of(name) for name in names} & set(hosts[1:])) == len(names)  # the first is the bridge's
+    (listen,) = json.loads((CONTAINER / "fleet.json").read_text())["listen"]
+    assert listen["proxy_protocol"] == [address_of("haproxy")]
+    port = listen["address"].rpartition(":")[2]
+    text = (CONTAINER / "fleet-haproxy.cfg").read_text()
+    assert re.findall(r"^    server (\S+) (\S+)$", text, re.MULTILINE) == [(name, f"{address_of(name)}:{port}") for name in GATEWAYS]
+
+
+def test_psgate_takes_the_configuration_of_the_fleet(binary, run, tmp_path):
+    text = (CONTAINER / "fleet.json").read_text()
+    for place in ("/etc/psgate", "/run/secrets", "/var/lib/psgate"):
+        text = text.replace(f'"{place}/', f'"{tmp_path}/')
+    (tmp_path / "psgate.json").write_text(text)
+    for name, content in (("api-key", "a-key\n"), ("clients.json", '{ "clients": [] }')):
+        (tmp_path / name).touch(0o600)
+        (tmp_path / name).write_text(content)
+    result = run(binary, "check", "--offline", "-c", tmp_path / "psgate.json")
+    assert result.returncode == 0, result.stderr
 
 
 # -- the image -------------------------------------------------------------------------------

@@ -143,6 +143,25 @@ def test_haproxy_takes_the_sample_without_a_warning(haproxy, authority, tmp_path
     assert "WARNING" not in result.stderr
 
 
+def settings(path):
+    """The lines that mean something, without those about TLS to the gateways and where they are."""
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    return [line for line in lines if line and not line.startswith(("#", "server ", "ssl-default-server", "default-server"))]
+
+
+def test_compose_has_the_same_settings():
+    assert settings(ROOT / "deploy/container/fleet-haproxy.cfg") == settings(ROOT / "deploy/haproxy/haproxy.cfg")
+
+
+@pytest.mark.parametrize("path", ["container/fleet-haproxy.cfg", "kubernetes-fleet/haproxy.cfg"])
+def test_haproxy_takes_the_samples_of_fleets_without_a_warning(haproxy, authority, tmp_path, path):
+    text = (ROOT / "deploy" / path).read_text()
+    text = text.replace("/etc/haproxy/psgate.pem", str(authority.folder / "haproxy.pem"))
+    (tmp_path / "haproxy.cfg").write_text(text.replace("/run/haproxy/admin.sock", str(tmp_path / "admin.sock")))
+    result = haproxy.run("-c", "-dW", "-f", tmp_path / "haproxy.cfg")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_requests_go_through(house):
     front, _, token = house
     status, _, body = front.ask("GET", "/v1/auth/session", token)

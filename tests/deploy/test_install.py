@@ -28,7 +28,7 @@ ALWAYS = {
     "lib/systemd/system/psgate-admin.socket",
     "lib/sysusers.d/psgate.conf",
 }
-EXAMPLES = ("container", "grafana", "haproxy", "kubernetes", "logrotate", "prometheus", "rsyslog")
+EXAMPLES = ("container", "grafana", "haproxy", "kubernetes", "kubernetes-fleet", "logrotate", "prometheus", "rsyslog")
 
 
 def expected():

@@ -22,6 +22,7 @@ from tools import find_tool
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 OWN = MANIFESTS / "kustomization.yaml"
 TYPES = ROOT / "tests" / "deploy" / "kubernetes"
+FLEET = ROOT / "deploy" / "kubernetes-fleet"
 CONFIG = json.loads((MANIFESTS / "psgate.json").read_text())
 OBJECTS = [entry for path in sorted(MANIFESTS.glob("*.yaml")) if path != OWN
            for entry in yaml.safe_load_all(path.read_text())]
@@ -155,6 +156,87 @@ def test_the_user_and_the_version_are_the_images():
     assert yaml.safe_load(OWN.read_text())["images"][0]["newTag"] == version
 
 
+# -- three gateways behind HAProxy ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    """The objects of the fleet, as kubectl makes them, by kind and name."""
+    result = find_tool("kubectl", "kubernetes-client").run("kustomize", FLEET)
+    assert result.returncode == 0, result.stderr
+    return {(entry["kind"], entry["metadata"]["name"]): entry for entry in yaml.safe_load_all(result.stdout)}
+
+
+def labels(name):
+    return {"app.kubernetes.io/name": name}
+
+
+def pod_of(entry):
+    return entry["spec"]["template"]["spec"]
+
+
+def test_every_object_of_the_fleet_is_one_of_the_api(fleet, problems):
+    assert problems(list(fleet.values())) == ""
+
+
+def test_the_fleet_is_three_gateways_with_all_else_as_it_was(fleet):
+    stateful_set, alone = fleet["StatefulSet", "psgate"], find("StatefulSet")
+    assert stateful_set["spec"]["replicas"] == 3
+    (container,) = pod_of(stateful_set)["containers"]
+    for name in ("securityContext", "lifecycle", "volumeMounts", "resources"):
+        assert container[name] == CONTAINER[name]
+    assert pod_of(stateful_set)["volumes"] == POD["volumes"]
+    assert stateful_set["spec"]["volumeClaimTemplates"] == alone["spec"]["volumeClaimTemplates"]
+
+
+def test_clients_reach_haproxy_and_haproxy_the_gateways(fleet):
+    assert fleet["Service", "psgate"]["spec"]["selector"] == labels("psgate-haproxy")
+    assert fleet["Service", "psgate-pods"]["spec"]["selector"] == labels("psgate")
+    (haproxy,) = pod_of(fleet["Deployment", "psgate-haproxy"])["containers"]
+    text = fleet["ConfigMap", "psgate-haproxy"]["data"]["haproxy.cfg"]
+    assert {f"bind :{port['containerPort']}" for port in haproxy["ports"]} == set(re.findall(r"bind :\d+", text))
+    config = json.loads(fleet["ConfigMap", "psgate"]["data"]["psgate.json"])
+    port = config["listen"][0]["address"].rpartition(":")[2]
+    assert re.findall(r"^    server \S+ (\S+)$", text, re.MULTILINE) == [
+        f"psgate-{number}.psgate-pods.psgate.svc.cluster.local:{port}" for number in range(3)]
+
+
+def test_only_haproxy_reaches_the_listener_that_believes_every_header(fleet):
+    config = json.loads(fleet["ConfigMap", "psgate"]["data"]["psgate.json"])
+    believing, probed = config["listen"]
+    assert believing["proxy_protocol"] == ["0.0.0.0/0"] and "proxy_protocol" not in probed
+    (container,) = pod_of(fleet["StatefulSet", "psgate"])["containers"]
+    ports = {port["name"]: f"0.0.0.0:{port['containerPort']}" for port in container["ports"]}
+    assert (ports["api"], ports["probes"]) == (believing["address"], probed["address"])
+    assert {container[name]["httpGet"]["port"] for name in ("readinessProbe", "livenessProbe")} == {"probes"}
+    rules = fleet["NetworkPolicy", "psgate"]["spec"]["ingress"]
+    by_port = {port["port"]: rule["from"] for rule in rules for port in rule["ports"]}
+    assert by_port["api"] == [{"podSelector": {"matchLabels": labels("psgate-haproxy")}}]
+    assert set(by_port) == {"api", "metrics"}
+
+
+def test_the_gateways_reach_redis_and_nobody_else_does(fleet):
+    config = json.loads(fleet["ConfigMap", "psgate"]["data"]["psgate.json"])
+    service = fleet["Service", "psgate-redis"]["spec"]
+    assert config["cluster"]["redis"] == f"psgate-redis:{service['ports'][0]['port']}"
+    to_redis = {"to": [{"podSelector": {"matchLabels": labels("psgate-redis")}}],
+                "ports": [{"port": "redis", "protocol": "TCP"}]}
+    assert to_redis in fleet["NetworkPolicy", "psgate"]["spec"]["egress"]
+    policy = fleet["NetworkPolicy", "psgate-redis"]["spec"]
+    assert [rule["from"] for rule in policy["ingress"]] == [[{"podSelector": {"matchLabels": labels("psgate")}}]]
+    assert "egress" not in policy and "Egress" in policy["policyTypes"]
+
+
+@pytest.mark.parametrize("name", ["psgate-haproxy", "psgate-redis"])
+def test_haproxy_and_redis_may_do_nothing_beside_their_work(fleet, name):
+    pod = pod_of(fleet["Deployment", name])
+    assert pod["securityContext"]["runAsNonRoot"] and pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == CONTAINER["securityContext"]
+    assert not any("secret" in volume for volume in pod["volumes"])
+
+
 # -- the program -----------------------------------------------------------------------------
 
 
@@ -177,11 +259,15 @@ class Mounted:
         trail = self._make(folder / MOUNTS["trail"]["mountPath"].lstrip("/"))
         os.chown(trail, 0, 65532)
         trail.chmod(0o2775)
-        text = (MANIFESTS / "psgate.json").read_text()
+        self.take(MANIFESTS / "psgate.json")
+
+    def take(self, path):
+        """That configuration, with this folder's paths and free ports."""
+        text = path.read_text()
         for place in ("/etc/psgate", "/var/lib/psgate"):
-            text = text.replace(f'"{place}', f'"{folder}{place}')
-        self.config = json.loads(re.sub(r":(8443|918[01])\"", ':0"', text))
-        self.config_file = folder / MOUNTS["config"]["mountPath"].lstrip("/")
+            text = text.replace(f'"{place}', f'"{self.folder}{place}')
+        self.config = json.loads(re.sub(r":(844[34]|918[01])\"", ':0"', text))
+        self.config_file = self.folder / MOUNTS["config"]["mountPath"].lstrip("/")
         self.config_file.write_text(json.dumps(self.config))
 
     @staticmethod
@@ -217,6 +303,12 @@ def mounted(binary):
 
 
 def test_psgate_takes_the_configuration_and_the_secrets_modes(mounted):
+    result = subprocess.run(mounted.command("check", "--offline"), capture_output=True, text=True, timeout=DEADLINE)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_psgate_takes_the_configuration_of_a_fleet(mounted):
+    mounted.take(FLEET / "psgate.json")
     result = subprocess.run(mounted.command("check", "--offline"), capture_output=True, text=True, timeout=DEADLINE)
     assert result.returncode == 0, result.stdout + result.stderr
 

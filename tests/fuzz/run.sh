@@ -74,7 +74,8 @@ dictionary_of() {
     request_head | response_head | fields) echo head ;;
     admission | target | matcher) echo target ;;
     body) echo body ;;
-    connection | connection_full | replies) ;;
+    forwarded) echo forwarded ;;
+    connection | connection_full | proxy_header | replies) ;;
     *) echo json ;;
     esac
 }
