@@ -57,6 +57,7 @@ void caller_init(struct caller *caller, struct trust *trust, int fd,
 void caller_take_source(struct caller *caller, const struct sockaddr *source)
 {
     note_peer(caller, source);
+    caller->is_unix = false; /* of the balancer's sockets, not of ours */
 }
 
 struct span caller_source(const struct caller *caller)

@@ -35,8 +35,8 @@ struct caller {
     STACK_OF(X509) * chain;
     struct certificate_names names;
     struct identity identity;
-    struct ip ip;
-    bool has_ip, is_unix;       /* which kind of peer it is */
+    struct ip ip;               /* has_ip: where it comes from */
+    bool has_ip, is_unix;       /* neither: a balancer named one that has no address */
     char text[PEER_TEXT_BYTES]; /* "192.0.2.7:4711", "unix uid 1000" */
 };
 

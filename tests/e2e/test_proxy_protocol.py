@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import ssl
 from contextlib import contextmanager
 
@@ -11,7 +10,7 @@ from support import wire
 from support.audited import AuditStage, SourceClient, new_source
 from support.logs import Log
 from support.proxy_header import LOCAL, PROXY, header, local, of_unix, raw
-from support.raw import Client
+from support.raw import Client, UnixClient
 from support.tls_clients import CertificateClient, Issuer
 from support.waiting import DEADLINE, wait_until
 
@@ -61,14 +60,6 @@ def behind(stage, *pieces, source=None):
         for piece in pieces:
             client.send(piece)
         yield client
-
-
-class UnixClient(Client):
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(DEADLINE)
-        self.sock.connect(str(path))
-        self.reader = wire.Reader(self.sock)
 
 
 def create(stage, name):

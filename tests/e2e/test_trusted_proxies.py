@@ -5,7 +5,8 @@ import json
 import pytest
 from support.audited import AuditStage, SourceClient, new_source
 from support.logs import Log
-from support.proxy_header import header
+from support.proxy_header import header, of_unix
+from support.raw import UnixClient
 
 GET = b"GET /v1/a HTTP/1.1"
 PROXIES = "127.9.0.0/16"  # where support.audited.new_source is from
@@ -13,9 +14,10 @@ PROXIES = "127.9.0.0/16"  # where support.audited.new_source is from
 
 @pytest.fixture(scope="module")
 def shared(binary, tmp_path_factory):
-    config = {"trusted_proxies": [PROXIES, "10.0.0.0/8"],
-              "listen": [{"address": "127.0.0.1:0", "proxy_protocol": ["127.7.0.1"]}]}
-    stage = AuditStage(binary, tmp_path_factory.mktemp("proxied"), config=config)
+    folder = tmp_path_factory.mktemp("proxied")
+    config = {"trusted_proxies": [PROXIES, "10.0.0.0/8", "unix:"],
+              "listen": [{"address": "127.0.0.1:0", "proxy_protocol": ["127.7.0.1"]}, {"address": f"unix:{folder}/socket"}]}
+    stage = AuditStage(binary, folder, config=config)
     stage.gateway.add_client("idle", allow=["getSession"])
     try:
         yield stage.start()
@@ -79,6 +81,17 @@ def test_the_address_of_a_proxy_header_is_judged_not_the_balancers(stage):
         with SourceClient(stage.gateway.port, "127.7.0.1") as client:
             client.send(header(first))
             assert logged_source(stage, client, b"Forwarded: for=192.0.2.7") == wanted
+
+
+def test_the_other_end_of_a_unix_socket_may_be_trusted(stage):
+    with UnixClient(stage.gateway.folder / "socket") as client:
+        assert logged_source(stage, client, b"Forwarded: for=192.0.2.7") == "192.0.2.7"
+
+
+def test_a_balancers_client_at_a_unix_socket_is_not_one_of_ours(stage):
+    with SourceClient(stage.gateway.port, "127.7.0.1") as client:
+        client.send(of_unix())
+        assert logged_source(stage, client, b"Forwarded: for=192.0.2.7") == "unix"
 
 
 def test_both_fields_go_on_as_they_came(stage):

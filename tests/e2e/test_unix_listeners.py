@@ -7,10 +7,9 @@ import stat
 
 import pytest
 from support.gateway import Gateway, write_private
-from support.raw import Client
+from support.raw import UnixClient
 from support.stage import assert_gateway_error
 from support.waiting import DEADLINE, wait_until
-from support.wire import Reader
 
 GET = b"GET /v1/a HTTP/1.1"
 
@@ -36,14 +35,6 @@ class UnixGateway(Gateway):
 
     def connect(self):
         return UnixClient(self.path)
-
-
-class UnixClient(Client):
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(DEADLINE)
-        self.sock.connect(str(path))
-        self.reader = Reader(self.sock)
 
 
 @pytest.fixture

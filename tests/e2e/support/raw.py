@@ -130,3 +130,13 @@ class Client:
 
     def close(self):
         self.sock.close()
+
+
+class UnixClient(Client):
+    """The same at a unix socket."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(DEADLINE)
+        self.sock.connect(str(path))
+        self.reader = Reader(self.sock)
