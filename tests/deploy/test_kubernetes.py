@@ -218,7 +218,7 @@ def test_only_haproxy_reaches_the_listener_that_believes_every_header(fleet):
 def test_the_gateways_reach_redis_and_nobody_else_does(fleet):
     config = json.loads(fleet["ConfigMap", "psgate"]["data"]["psgate.json"])
     service = fleet["Service", "psgate-redis"]["spec"]
-    assert config["cluster"]["redis"] == f"psgate-redis:{service['ports'][0]['port']}"
+    assert config["cluster"]["redis"] == f"redis://psgate-redis:{service['ports'][0]['port']}"
     to_redis = {"to": [{"podSelector": {"matchLabels": labels("psgate-redis")}}],
                 "ports": [{"port": "redis", "protocol": "TCP"}]}
     assert to_redis in fleet["NetworkPolicy", "psgate"]["spec"]["egress"]
