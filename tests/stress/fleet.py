@@ -82,7 +82,7 @@ class Chaos:
 
     async def repeat(self, end, kinds):
         while now() < end:
-            await asyncio.sleep(self.random.choice((0.5, 2, 5)) * self.random.random())
+            await asyncio.sleep(self.random.choice((1, 4, 9)) * self.random.random())
             kind = self.random.choice(kinds)
             self.done[kind] += 1
             await getattr(self, kind)(self.random.choice((0.3, 1, 3)) * STALENESS * self.random.random())
