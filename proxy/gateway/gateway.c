@@ -84,10 +84,25 @@ static void apply_rates(struct gateway *gateway, const struct snapshot *snapshot
     rate_bucket_limit(rates_upstream(gateway->shared.rates), &upstream, now_us);
 }
 
+/*
+ * Every cache rule's scope gets its number now, not when it is first asked for: else "*"
+ * would leave out, for the whole fleet, what this gateway has never read.
+ */
+static void name_scopes(struct gateway *gateway, const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->operations->count; i++) {
+        const struct operation_cache *rule = snapshot->operations->operations[i].cache;
+
+        if (rule != NULL)
+            (void)generations_scope(gateway->cache.generations, span_of(rule->scope));
+    }
+}
+
 /* Ties a snapshot to what outlives it, by names: clients' buckets, and what is counted.
  */
 static bool bind_snapshot(struct gateway *gateway, struct snapshot *snapshot)
 {
+    name_scopes(gateway, snapshot);
     if (!client_set_bind_rates(snapshot->clients, gateway->shared.rates) ||
         !metrics_name_clients(gateway->shared.metrics, snapshot->clients))
         return false;

@@ -36,6 +36,14 @@ def test_a_change_by_one_gateway_is_seen_by_the_other_within_the_bound(make_flee
     assert time.monotonic() - changed < 5 * STALENESS
 
 
+def test_a_gateway_that_has_read_nothing_announces_every_scope(make_fleet):
+    fleet = make_fleet(2, config={"cache": {"other_invalidates": ["*"]}})
+    wait_until(lambda: "hit" in repr(fleet[1].look().value("Cache-Status")), "a hit")
+    old = number(fleet[1].look())
+    assert fleet[0].get(b"/v1/unknown", b"Content-Length: 0", method=b"POST").status == 200
+    wait_until(lambda: number(fleet[1].look()) > old, "the other gateway to ask again", timeout=8 * STALENESS)
+
+
 def test_what_invalidates_nothing_leaves_the_others_alone(make_fleet):
     fleet = make_fleet(2)
     stored_everywhere(fleet)
