@@ -258,6 +258,12 @@ fuzz() {
     fi
 }
 
+models() {
+    local options=()
+    ! $is_long || options=(--long)
+    "$root/tests/model/run.sh" "${options[@]}"
+}
+
 lint_scripts() {
     (cd "$root" && shellcheck -x .ci/run deploy/*.sh deploy/lib/*.sh deploy/completions/*.bash deploy/debian/{postinst,prerm,postrm} tests/*.sh tests/*/*.sh tests/*/*/*.sh)
 }
@@ -324,7 +330,7 @@ run_stages() {
     fi
     after "build (release)" tested_stage "release build" release_tests
     after "build (release)" stage "bench --smoke" bench_smoke
-    counted_stage "model of the generations (spin)" "$root/tests/model/run.sh"
+    counted_stage "models of the generations (spin)" models
     counted_stage "fuzzers" fuzz
     stage "quickstart --once" quickstart
     stage "build (clang)" build_with_clang
