@@ -67,6 +67,7 @@ AIMS = [
     hit_beside("many clients and entries, one asked for: CPU beside 1 and 1", "1 of many", at_most=1.15),
     hit_beside("many clients and entries, 1,000 asked for: CPU beside 1 and 1", "1,000 of many", at_most=1.15),
     hit_beside("many clients and entries, any asked for: CPU beside 1 and 1", "any of many"),
+    hit_beside("a gateway in a cluster: CPU a hit beside one alone", "cluster", "shared", ("cluster", "alone"), 1.05),
     hit_beside("2 workers: CPU a request beside 1 worker", "workers", "2", ("workers", "1"), 1.1),
     # Each field may take as long among 100 as among 50, and the rest of a hit is there anyway.
     hit_beside("100 fields: CPU a hit beside 50 fields", "hit, 100 fields", other=("hit, 50 fields", "psgate"),

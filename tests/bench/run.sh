@@ -21,7 +21,7 @@ done
 
 # In the order of the table; "flags" is asked for by name.
 all_parts=(hit hit_tls not_modified pass bodies handshakes latency audit idle entries workers fields
-    start)
+    cluster start)
 
 usage() {
     cat <<'END'
@@ -45,9 +45,10 @@ A table of all figures, then one of the aims: its exit status does not depend on
   entries       10,000 clients and 1,000,000 stored answers, beside one of each (2 GB of
                 memory, and half a minute to store them)
   workers       two workers, beside one           fields  50 and 100 header fields; limits
+  cluster       hits of a gateway in a cluster (Redis), beside one alone
   start         from exec to the first answer, and the memory then
 
-Installs nginx, haproxy, varnish and wrk if they are missing (a service that comes with one of
+Installs nginx, haproxy, varnish, redis-server and wrk if they are missing (a service that comes with one of
 them is stopped and disabled), and builds the release preset.
 
   --quick         a minute or two (3 rounds of 0.25 s, 50,000 answers, 2,000 idle connections) instead

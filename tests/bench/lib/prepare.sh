@@ -17,6 +17,7 @@ install() {
     need_server nginx nginx-light nginx
     need_server haproxy haproxy haproxy
     need_server varnishd varnish varnish varnishncsa
+    need_server redis-server redis-server redis-server
 }
 
 # need_server COMMAND PACKAGE SERVICE...: Debian starts the services with the package; ones that
