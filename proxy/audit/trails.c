@@ -101,6 +101,8 @@ static bool look_over(struct look *look, DIR *directory, const char *path, int d
         const char *below;
 
         errno = 0;
+        /* cppcheck-suppress readdirCalled ; in glibc it is safe on a stream of one's own
+         */
         entry = readdir(directory);
         if (entry == NULL) {
             *has_trail = *has_trail || errno != 0;
