@@ -102,6 +102,42 @@ static void drop(struct exchange *exchange)
         free(announcement);
 }
 
+static void add_scope_of(const struct exchange *exchange, const struct http_path *path,
+                         uint64_t *scopes)
+{
+    const struct operation *read =
+        operation_match(exchange->snapshot->operations, SPAN("GET"), path);
+    int scope = read == NULL || read->cache == NULL
+                    ? GENERATIONS_NO_SCOPE
+                    : generations_scope(exchange->station->shared->cache->generations,
+                                        span_of(read->cache->scope));
+
+    if (scope != GENERATIONS_NO_SCOPE)
+        scopes[scope / 64] |= (uint64_t)1 << (scope % 64);
+}
+
+/*
+ * A change makes old what its own target names (RFC 9111 4.4). Here that is kept for each
+ * target; the fleet knows scopes alone, so there it is the whole of the target's.
+ */
+static void add_own_target(const struct exchange *exchange, uint64_t *scopes)
+{
+    const struct config_upstream *upstream = &exchange->snapshot->config->upstream;
+    struct http_path path, again;
+    enum http_fault fault;
+
+    if (exchange->admission.target.is_asterisk ||
+        !http_path_split(exchange->admission.target.path,
+                         upstream->encoded_slashes == CONFIG_SLASHES_FORWARD,
+                         exchange->station->path_scratch, &path, &fault))
+        return;
+    add_scope_of(exchange, &path, scopes);
+    if (path.has_encoded_slash) {
+        http_path_split_again(&path, &again);
+        add_scope_of(exchange, &again, scopes);
+    }
+}
+
 bool fleet_announce(struct exchange *exchange)
 {
     struct announcement *announcement = exchange->announcement;
@@ -116,6 +152,7 @@ bool fleet_announce(struct exchange *exchange)
         return true;
     }
     change_scopes(exchange, announcement->errand.scopes);
+    add_own_target(exchange, announcement->errand.scopes);
     if (!has_scopes(announcement->errand.scopes)) {
         free(announcement);
         return false;

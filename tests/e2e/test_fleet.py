@@ -44,6 +44,14 @@ def test_a_gateway_that_has_read_nothing_announces_every_scope(make_fleet):
     wait_until(lambda: number(fleet[1].look()) > old, "the other gateway to ask again", timeout=8 * STALENESS)
 
 
+def test_a_change_of_a_target_without_invalidates_is_seen_by_the_other(make_fleet):
+    fleet = make_fleet(2)
+    stored_everywhere(fleet)
+    old = number(fleet[1].look())
+    assert fleet[0].change(b"/v1/cached/a").status == 200
+    wait_until(lambda: number(fleet[1].look()) > old, "the other gateway to ask again", timeout=8 * STALENESS)
+
+
 def test_what_invalidates_nothing_leaves_the_others_alone(make_fleet):
     fleet = make_fleet(2)
     stored_everywhere(fleet)
