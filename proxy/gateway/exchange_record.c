@@ -1,7 +1,7 @@
 /*
  * Where an exchange waits for the trail: its request until the intent is durable, its
  * answer until the result is (DESIGN, "Audit"). HOLDING gathers the body, INTENT and
- * RECORDING wait for the writer.
+ * WITHHELD wait for the writer, and WITHHELD for the fleet too.
  */
 #include <stdio.h>
 
