@@ -63,6 +63,10 @@ function findPoorContrast() {
   return poor;
 }
 
+// In the page: whether each chart that is shown is drawn as wide as its place.
+const chartsFit = () => [...document.querySelectorAll('.canvas')]
+  .every((place) => !place.checkVisibility() || place.querySelector('canvas')?.clientWidth === place.clientWidth);
+
 const backgroundOf = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 
 // Every state that looks different, on one page after the other.
@@ -108,6 +112,7 @@ for (const [state, reach] of Object.entries(STATES)) {
           await page.setViewportSize({ width, height: 900 });
           await eventually(() => page.evaluate((wanted) => window.innerWidth === wanted, width));
           await assertNoOverflow(page);
+          await eventually(() => page.evaluate(chartsFit), `charts as wide as their panels at ${width}`);
         }
         assert.deepEqual(await page.evaluate(findPoorContrast), []);
       });
